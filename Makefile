@@ -1,0 +1,67 @@
+# One command for each routine; CI runs the same ones. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8000
+
+.PHONY: help setup setup-dev browser run serve test e2e lint format types bench lock clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# Stamps carry a hash of the lock file: a changed lock installs again, an unchanged one costs nothing.
+RUN_STAMP := $(VENV)/.run-$(shell sha256sum requirements.txt | cut -c1-16)
+DEV_STAMP := $(VENV)/.dev-$(shell cat requirements-dev.txt requirements-sdk0.txt | sha256sum | cut -c1-16)
+
+setup: $(RUN_STAMP)            ## virtual environment in .venv with the locked packages
+setup-dev: $(DEV_STAMP)        ## the same, with test and lint tools
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	rm -rf $(VENV)/sdk0
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --target $(VENV)/sdk0 -r requirements-sdk0.txt
+	@touch $@
+
+browser:                       # Debian's Chromium, for the browser tests
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium fonts-dejavu-core >/dev/null; }
+
+run: setup                     ## install, migrate, load the quick start if empty, serve on port 8000
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py runserver --quickstart 127.0.0.1:$(PORT)
+
+serve: setup                   ## the production server
+	$(BIN)/python manage.py serve --migrate --port $(PORT)
+
+test: setup-dev browser        ## every test; PostgreSQL and Redis too where they are reachable
+	$(BIN)/python -m pytest
+
+lint: setup-dev                ## style, layers, templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	find templates -name '*.html' -print0 | xargs -0 -r $(BIN)/djade --check --target-version 5.2
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup-dev              ## let the tools rewrite what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find templates -name '*.html' -print0 | xargs -0 -r $(BIN)/djade --target-version 5.2
+
+types: setup-dev               ## mypy, strict
+	$(BIN)/mypy
+
+lock: setup-dev                ## write the hashed lock files from the .in files
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 $(UPGRADE) requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 $(UPGRADE) requirements-sdk0.in -o requirements-sdk0.txt
+
+clean:                         ## remove what tools wrote (keeps var/, your data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

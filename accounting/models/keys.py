@@ -1,0 +1,90 @@
+"""What callers present: virtual keys (the gateway) and API tokens (the REST API). Only keyed hashes are stored."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from accounting.models.base import Versioned
+from accounting.models.people import Project, Team, User, every_model
+from accounting.models.validators import name_validator, validate_networks, validate_patterns, validate_tags
+
+
+class VirtualKey(Versioned):
+    class Kind(models.TextChoices):
+        SERVICE = "service"
+        PERSONAL = "personal"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="keys")
+    name = models.CharField(max_length=63, validators=[name_validator])
+    prefix = models.CharField(max_length=20, db_index=True, editable=False)
+    secret_hash = models.CharField(max_length=64, unique=True, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.SERVICE)
+    owner = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="virtual_keys",
+        help_text="Of a personal key only.",
+    )
+    expires_at = models.DateTimeField("expires", null=True, blank=True)
+    allowed_models = models.JSONField(
+        default=every_model,
+        blank=True,
+        validators=[validate_patterns],
+        help_text="Within what the team may use; * allows all.",
+    )
+    allowed_ips = models.JSONField(
+        "allowed addresses",
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text="Networks; none means any.",
+    )
+    tags = models.JSONField(default=dict, blank=True, validators=[validate_tags])
+    enabled = models.BooleanField(default=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["project__team__name", "project__name", "name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="key_name_in_project")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.kind == self.Kind.PERSONAL and self.owner is None:
+            raise ValidationError({"owner": "A personal key needs an owner."})
+        if self.kind == self.Kind.SERVICE and self.owner is not None:
+            raise ValidationError({"owner": "A service key has no owner; make it personal, or leave the owner out."})
+
+
+class ApiToken(Versioned):
+    class Role(models.TextChoices):
+        ADMIN = "admin", "administrator"
+        AUDITOR = "auditor", "auditor (reads everything)"
+        TEAM = "team", "one team"
+
+    name = models.CharField(max_length=63, unique=True, validators=[name_validator])
+    prefix = models.CharField(max_length=20, db_index=True, editable=False)
+    secret_hash = models.CharField(max_length=64, unique=True, editable=False)
+    role = models.CharField(max_length=10, choices=Role.choices)
+    team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="api_tokens")
+    team_role = models.CharField(
+        max_length=10, blank=True, help_text="Of a team's token: owner, admin, member or viewer."
+    )
+    expires_at = models.DateTimeField("expires", null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def clean(self) -> None:
+        super().clean()
+        if (self.role == self.Role.TEAM) != (self.team is not None):
+            raise ValidationError({"team": "A team's token names its team; the other kinds name none."})
+        if self.role == self.Role.TEAM and self.team_role not in {"owner", "admin", "member", "viewer"}:
+            raise ValidationError({"team_role": "Choose owner, admin, member or viewer."})

@@ -1,0 +1,58 @@
+"""One finished request as the spool keeps it. No I/O.
+
+The names are those of `RequestRecord`'s columns; a reader of an older or newer version passes over what it does not know.
+"""
+
+import msgspec
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One upstream call: where it went, what came of it (`status` 0: no response), in milliseconds."""
+
+    provider: str
+    model: str
+    status: int
+    error: str
+    duration_ms: float
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """Everything a `RequestRecord` has. `started_at` is a Unix time in seconds."""
+
+    request_id: str
+    started_at: float
+    client_format: str = "anthropic"
+    operation: str = "messages"
+    stream: bool = False
+    team: str = ""
+    project: str = ""
+    key: str = ""
+    key_prefix: str = ""
+    user: str = ""
+    session_id: str = ""
+    agent_id: str = ""
+    parent_agent_id: str = ""
+    client_ip: str = ""
+    user_agent: str = ""
+    alias: str = ""
+    route: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    upstream_request_id: str = ""
+    attempts: list[Attempt] = []
+    betas_removed: list[str] = []
+    config_revision: int = 0
+    status: int = 0
+    outcome: str = ""
+    reason: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    tokens_input: int = 0
+    tokens_output: int = 0
+    tokens_cache_read: int = 0
+    tokens_cache_write_5m: int = 0
+    tokens_cache_write_1h: int = 0
+    web_searches: int = 0
+    estimated: bool = False
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0

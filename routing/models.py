@@ -1,0 +1,214 @@
+"""The tables of routing: providers with their credentials, routes with their targets, the names clients ask for.
+
+Every rule about what may be stored is here, in validators, `clean` and constraints, so that the admin, the command line
+and the API refuse the same things with the same sentences. Writes go through `routing.services`.
+"""
+
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from accounting.models.base import Versioned
+from accounting.models.validators import name_validator
+from gateway_project.crypto import EncryptedJSONField
+from routing.conf import (
+    CREDENTIAL_KINDS,
+    RETRYABLE,
+    check_address,
+    check_conditions,
+    check_credential,
+    check_retry_on,
+    literal_length,
+    patterns_overlap,
+)
+
+SECONDS = [MinValueValidator(Decimal("0.05")), MaxValueValidator(Decimal(3600))]
+
+
+class Provider(Versioned):
+    """An upstream account: where it is, how it is spoken to, how long to wait. Durations are seconds."""
+
+    class Format(models.TextChoices):
+        ANTHROPIC = "anthropic", "Anthropic Messages"
+        BEDROCK = "bedrock", "Bedrock InvokeModel"
+        VERTEX = "vertex", "Vertex rawPredict"
+
+    class OnDisconnect(models.TextChoices):
+        CANCEL = "cancel", "cancel: close upstream at once, bill what was seen"
+        DRAIN = "drain", "drain: read to the end, bill exactly"
+
+    name = models.CharField(max_length=63, unique=True, validators=[name_validator])
+    format = models.CharField(max_length=10, choices=Format.choices, default=Format.ANTHROPIC)
+    base_url = models.CharField(
+        "address",
+        max_length=300,
+        help_text="Such as https://api.anthropic.com; may carry a path. The format's own path is added.",
+    )
+    region = models.CharField(max_length=63, blank=True, help_text="Bedrock: signing region. Vertex: location.")
+    project = models.CharField(max_length=63, blank=True, help_text="Vertex: Google Cloud project.")
+    enabled = models.BooleanField(default=True)
+    connect_timeout = models.DecimalField(max_digits=7, decimal_places=2, default=Decimal(5), validators=SECONDS)
+    first_byte_timeout = models.DecimalField(
+        max_digits=7,
+        decimal_places=2,
+        default=Decimal(120),
+        validators=SECONDS,
+        help_text="Silence until the first byte.",
+    )
+    idle_timeout = models.DecimalField(
+        max_digits=7, decimal_places=2, default=Decimal(90), validators=SECONDS, help_text="Silence between two chunks."
+    )
+    max_connections = models.PositiveIntegerField(
+        default=512, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    on_client_disconnect = models.CharField(max_length=10, choices=OnDisconnect.choices, default=OnDisconnect.CANCEL)
+    allow_private_addresses = models.BooleanField(
+        default=False, help_text="Lets the address resolve to a loopback or private address."
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        problem = check_address(self.base_url, allow_private=self.allow_private_addresses)
+        if problem:
+            raise ValidationError({"base_url": problem})
+        if self.format == self.Format.BEDROCK and not self.region:
+            raise ValidationError({"region": "A Bedrock provider needs its signing region, such as us-east-1."})
+        if self.format == self.Format.VERTEX and not (self.region and self.project):
+            raise ValidationError({"project": "A Vertex provider needs a project and a region (its location)."})
+
+
+class Credential(Versioned):
+    """How a provider is paid: one kind, its values encrypted. No form and no API ever shows them again."""
+
+    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, related_name="credential")
+    kind = models.CharField(max_length=30, choices=[(kind, kind) for kind in CREDENTIAL_KINDS])
+    values = EncryptedJSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.provider.name}"
+
+    def clean(self) -> None:
+        super().clean()
+        problem = check_credential(self.kind, self.values, self.provider.format)
+        if problem:
+            raise ValidationError({"kind": problem})
+
+
+class Route(Versioned):
+    """How a name is served: targets in tiers, a strategy within a tier, when to try the next."""
+
+    class Strategy(models.TextChoices):
+        WEIGHTED = "weighted"
+        PRIORITY = "priority"
+        LEAST_BUSY = "least_busy", "least busy"
+        LATENCY = "latency"
+
+    class Sticky(models.TextChoices):
+        SESSION = "session"
+        KEY = "key"
+        NONE = "none"
+
+    name = models.CharField(max_length=63, unique=True, validators=[name_validator])
+    strategy = models.CharField(max_length=12, choices=Strategy.choices, default=Strategy.WEIGHTED)
+    sticky = models.CharField(
+        max_length=10,
+        choices=Sticky.choices,
+        default=Sticky.SESSION,
+        help_text="Keeps the prompt cache warm on one target.",
+    )
+    conditions = models.JSONField(default=list, blank=True, editable=False)
+    max_attempts = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1), MaxValueValidator(20)], help_text="Upstream calls for one request."
+    )
+    retry_on = models.JSONField(default=list, blank=True, help_text="Failures after which the next call is made.")
+    cooldown = models.PositiveIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="Seconds a failing target rests.",
+    )
+    breaker_failures = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1)])
+    breaker_window = models.PositiveIntegerField(
+        default=30, validators=[MinValueValidator(1), MaxValueValidator(3600)], help_text="Seconds."
+    )
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        if self._state.adding and not self.retry_on:
+            self.retry_on = list(RETRYABLE)
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    def clean(self) -> None:
+        super().clean()
+        if problem := check_retry_on(self.retry_on):
+            raise ValidationError({"retry_on": problem})
+        if problem := check_conditions(self.conditions):
+            raise ValidationError({"conditions": problem})
+
+
+class RouteTarget(Versioned):
+    """One place a route can send to: a provider and that provider's own name of the model."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="targets")
+    model = models.CharField(max_length=300, help_text="The provider's own name of the model.")
+    tier = models.PositiveSmallIntegerField(default=0, help_text="0 first; the next when none of a tier can serve.")
+    weight = models.PositiveIntegerField(default=1, validators=[MaxValueValidator(1_000_000)])
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["route__name", "tier", "id"]
+        constraints = [models.UniqueConstraint(fields=["route", "provider", "model"], name="target_once_in_route")]
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}: {self.model}"
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.model or any(ord(char) < 33 or char == "\x7f" for char in self.model):
+            raise ValidationError({"model": "A model's name has no spaces and no control characters."})
+
+
+class ModelAlias(Versioned):
+    """A name that clients ask for. `*` matches any run of characters; an exact name wins, then the longest pattern."""
+
+    name = models.CharField(max_length=200, unique=True, help_text="Exact, or a pattern with *.")
+    route = models.ForeignKey(Route, on_delete=models.PROTECT, related_name="aliases")
+    display_name = models.CharField(max_length=120, blank=True)
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "model aliases"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.name or any(ord(char) < 33 or char == "\x7f" for char in self.name):
+            raise ValidationError({"name": "A model's name has no spaces and no control characters."})
+        if "*" in self.name:
+            self._refuse_equal_pattern()
+
+    def _refuse_equal_pattern(self) -> None:
+        """Two patterns with as many literal characters that can match one name would leave the choice to chance."""
+        mine = literal_length(self.name)
+        for other in ModelAlias.objects.filter(name__contains="*").exclude(pk=self.pk):
+            if literal_length(other.name) == mine and patterns_overlap(self.name, other.name):
+                raise ValidationError(
+                    {"name": f"As specific as {other.name!r}, which can match the same names; make one longer."}
+                )
