@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from accounting.access.patterns import matches as matches
+
 RETRYABLE: tuple[str | int, ...] = ("connect", "timeout", 429, 500, 502, 503, 504, 529)
 
 
@@ -129,22 +131,6 @@ def check_targets(targets: Sequence[tuple[bool, int, bool]]) -> str:
 def literal_length(pattern: str) -> int:
     """How specific a pattern is: the number of its characters that are not `*`."""
     return len(pattern) - pattern.count("*")
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Whether `name` fits `pattern`, in which `*` stands for any run of characters, none included."""
-    parts = pattern.split("*")
-    if len(parts) == 1:
-        return pattern == name
-    if not name.startswith(parts[0]) or not name.endswith(parts[-1]) or len(name) < len(parts[0]) + len(parts[-1]):
-        return False
-    position, end = len(parts[0]), len(name) - len(parts[-1])
-    for part in parts[1:-1]:
-        found = name.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return True
 
 
 def patterns_overlap(one: str, two: str) -> bool:

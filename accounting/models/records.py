@@ -88,6 +88,7 @@ class AuditEvent(models.Model):
     object_type = models.CharField(max_length=40, db_index=True)
     object_id = models.CharField(max_length=40, blank=True)
     object_name = models.CharField(max_length=300)
+    object_version = models.PositiveIntegerField(null=True, blank=True, help_text="The object's version from then on.")
     team = models.CharField(max_length=63, blank=True, db_index=True)
     changes = models.JSONField(default=dict, help_text="field → [before, after]")
 
