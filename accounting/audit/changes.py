@@ -90,31 +90,24 @@ class ChangeSet:
 
         Raises ProtectedError when others still point to it, and StaleVersion when it is already gone.
         """
-""
         if self._stored(instance) is None:
             raise StaleVersion(instance, (), deleted=True)
-        nested = NestedObjects(using=router.db_for_write(type(instance), instance=instance), origin=instance)  # type: ignore[call-arg,unused-ignore]
+        nested = NestedObjects(using=router.db_for_write(type(instance), instance=instance), origin=instance)
         nested.collect([instance])
-        gone = [
-            (
-                row,
-                name_of(row),
-                team_of(row),
-                str(row.pk),
-                {name: [value, None] for name, value in shown_row(row).items()},
-            )
-            for model, rows in nested.model_objs.items()
-            if model._meta.app_label in _REVISIONS and not model._meta.auto_created
-            for row in sorted(rows, key=lambda row: row.pk)
+        gone: list[models.Model] = [row for rows in nested.model_objs.values() for row in rows]
+        ours = [row for row in gone if row._meta.app_label in _REVISIONS and not row._meta.auto_created]
+        events = [
+            self._event("deleted", row, {name: [value, None] for name, value in shown_row(row).items()})
+            for row in sorted(ours, key=lambda row: (row._meta.label, row.pk))
         ]
         instance.delete()
-        for row, name, team, pk, changes in gone:
-            self._write("deleted", row, name, team, pk, changes)
-            self._touched.add(_REVISIONS[row._meta.app_label])
+        for event in events:
+            event.save()
+        self._touched.update(_REVISIONS[row._meta.app_label] for row in ours)
 
     def note(self, action: str, instance: models.Model, changes: Mapping[str, Any] | None = None) -> None:
         """Records something that happened to a row without changing its fields (`tested`, `exported`)."""
-        self._write(action, instance, name_of(instance), team_of(instance), str(instance.pk), dict(changes or {}))
+        self._event(action, instance, dict(changes or {})).save()
 
     def bump(self) -> None:
         """Raises the revisions of what was touched. Called once, by `changing`, in the order that avoids deadlocks."""
@@ -143,19 +136,19 @@ class ChangeSet:
     def _record(self, action: str, instance: models.Model, changes: dict[str, list[Any]]) -> None:
         if revision := _REVISIONS.get(instance._meta.app_label):
             self._touched.add(revision)
-        self._write(action, instance, name_of(instance), team_of(instance), str(instance.pk), changes)
+        self._event(action, instance, changes).save()
 
-    def _write(self, action: str, row: models.Model, name: str, team: str, pk: str, changes: dict[str, Any]) -> None:
-        AuditEvent.objects.create(
+    def _event(self, action: str, row: models.Model, changes: dict[str, Any]) -> AuditEvent:
+        return AuditEvent(
             actor=self.actor.name[:254],
             actor_kind=self.actor.kind,
             source=self.actor.source[:100],
             action=action,
             object_type=row._meta.model_name or "",
-            object_id=pk,
-            object_name=name[:300],
+            object_id=str(row.pk),
+            object_name=name_of(row)[:300],
             object_version=row.version if isinstance(row, Versioned) else None,
-            team=team,
+            team=team_of(row),
             changes=changes,
         )
 
