@@ -102,6 +102,10 @@ class Credential(Versioned):
             raise ValidationError({"kind": problem})
 
 
+def every_retryable() -> list[str | int]:
+    return list(RETRYABLE)
+
+
 class Route(Versioned):
     """How a name is served: targets in tiers, a strategy within a tier, when to try the next."""
 
@@ -128,7 +132,9 @@ class Route(Versioned):
     max_attempts = models.PositiveSmallIntegerField(
         default=3, validators=[MinValueValidator(1), MaxValueValidator(20)], help_text="Upstream calls for one request."
     )
-    retry_on = models.JSONField(default=list, blank=True, help_text="Failures after which the next call is made.")
+    retry_on = models.JSONField(
+        default=every_retryable, blank=True, help_text="Failures after which the next call is made."
+    )
     cooldown = models.PositiveIntegerField(
         default=30,
         validators=[MinValueValidator(1), MaxValueValidator(3600)],
@@ -146,11 +152,6 @@ class Route(Versioned):
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        if self._state.adding and not self.retry_on:
-            self.retry_on = list(RETRYABLE)
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-
     def clean(self) -> None:
         super().clean()
         if problem := check_retry_on(self.retry_on):
@@ -167,10 +168,11 @@ class RouteTarget(Versioned):
     model = models.CharField(max_length=300, help_text="The provider's own name of the model.")
     tier = models.PositiveSmallIntegerField(default=0, help_text="0 first; the next when none of a tier can serve.")
     weight = models.PositiveIntegerField(default=1, validators=[MaxValueValidator(1_000_000)])
+    position = models.PositiveIntegerField(default=0, editable=False, help_text="Place in the route's list.")
     enabled = models.BooleanField(default=True)
 
     class Meta:
-        ordering = ["route__name", "tier", "id"]
+        ordering = ["route__name", "tier", "position", "id"]
         constraints = [models.UniqueConstraint(fields=["route", "provider", "model"], name="target_once_in_route")]
 
     def __str__(self) -> str:

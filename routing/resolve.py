@@ -1,0 +1,118 @@
+"""Which targets serve one request, in which order, and why not the others. Health, time and chance are passed in."""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from routing.targets import HealthView, RouteConf, TargetConf, TargetHealth
+
+Random = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target to try. `score` is what its tier was ordered by, the greatest first; `probe` as in `TargetHealth`."""
+
+    target: TargetConf
+    score: float
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Targets in the order to try them, and those passed over with the reason, for people.
+
+    Without candidates, `retry_after` is the number of seconds until the first target can be tried again; None if no
+    waiting helps, because the route has no target that takes traffic.
+    """
+
+    candidates: tuple[Candidate, ...]
+    passed_over: tuple[tuple[TargetConf, str], ...] = ()
+    retry_after: float | None = None
+
+
+def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float, random: Random) -> Resolution:
+    """The route's targets for one request: tier by tier, within a tier by the route's strategy.
+
+    `sticky_key` is what the route's `sticky` asks for (a session's id, a key's prefix), or nothing; `random` gives
+    numbers in [0, 1).
+    """
+    candidates: list[Candidate] = []
+    passed_over: list[tuple[TargetConf, str]] = []
+    waits: list[float] = []
+    key = "" if route.sticky == "none" else sticky_key
+    for _, tier in groupby(sorted(route.targets, key=lambda target: target.tier), key=lambda target: target.tier):
+        able: list[tuple[TargetConf, TargetHealth]] = []
+        for target in tier:
+            state = health.look(target, now)
+            if not target.weight:
+                passed_over.append((target, "it has the weight zero and takes no traffic"))
+            elif state.reason:
+                passed_over.append((target, state.reason))
+                waits.append(state.until - now)
+            else:
+                able.append((target, state))
+        candidates += _ordered(route.strategy, able, key, random)
+    retry_after = max(min(waits), 0.0) if waits and not candidates else None
+    return Resolution(tuple(candidates), tuple(passed_over), retry_after)
+
+
+def _ordered(
+    strategy: str, able: Sequence[tuple[TargetConf, TargetHealth]], key: str, random: Random
+) -> list[Candidate]:
+    """One tier's targets, the greatest score first; equal scores keep the listed order."""
+    score = _SCORES[strategy]
+    scored = [
+        Candidate(target, score(target, state, index, key, random), state.probe)
+        for index, (target, state) in enumerate(able)
+    ]
+    scored.sort(key=lambda candidate: -candidate.score)
+    return scored
+
+
+def _weighted(target: TargetConf, state: TargetHealth, index: int, key: str, random: Random) -> float:
+    """Weighted rendezvous hashing (Schindelhauer, Schomaker 2005): with a fixed key every process gives a target the
+    same score, shares follow the weights, and a target that leaves moves only its own keys."""
+    chance = _hashed(key, target) if key else random()
+    return -target.weight / math.log(_inside(chance))
+
+
+def _priority(target: TargetConf, state: TargetHealth, index: int, key: str, random: Random) -> float:
+    return -float(index)
+
+
+def _least_busy(target: TargetConf, state: TargetHealth, index: int, key: str, random: Random) -> float:
+    """Calls in flight for each unit of weight, fewest first; a draw, only between equals, by weighted chance."""
+    busy = state.in_flight / target.weight
+    draw = -target.weight / math.log(_inside(random()))
+    return -busy + 1e-9 * draw / (1.0 + draw)
+
+
+def _latency(target: TargetConf, state: TargetHealth, index: int, key: str, random: Random) -> float:
+    """The fastest first byte first. An unknown target comes before all others for one call, and after them while that
+    call is under way: its answer is awaited before more are sent there."""
+    if state.ttft is not None:
+        return -state.ttft
+    return 1.0 if not state.in_flight else -1e6 - state.in_flight
+
+
+_SCORES: dict[str, Callable[[TargetConf, TargetHealth, int, str, Random], float]] = {
+    "weighted": _weighted,
+    "priority": _priority,
+    "least_busy": _least_busy,
+    "latency": _latency,
+}
+
+
+def _hashed(key: str, target: TargetConf) -> float:
+    """A number in [0, 1) that depends on the key and the target's names alone."""
+    text = "\0".join((key, target.provider.name, target.model))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)
+
+
+def _inside(chance: float) -> float:
+    """Keeps a number of [0, 1) off both ends, where its logarithm has no use."""
+    return min(max(chance, 1e-300), 1.0 - 1e-16)

@@ -1,0 +1,112 @@
+"""What one request may be sent to, as plain frozen values: providers with their credentials, targets, routes, health.
+
+Read once per change of configuration (`routing.snapshot`) and handed down from there. No I/O, no ORM.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gateway_project.crypto import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialConf:
+    """How a provider is paid: the kind (`routing.conf.CREDENTIAL_KINDS`) and its values, all of them as `Secret`."""
+
+    kind: str
+    values: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConf:
+    """An upstream account. Timeouts are seconds; `base_url` ends neither in `/` nor in `/v1`.
+
+    `drain` says what happens to a stream whose client left: read to its end, instead of closed at once.
+    `revision_tag` changes exactly when something changes that open connections depend on (address, connect timeout,
+    pool size, private addresses); a pool may be kept across snapshots while it stays the same.
+    """
+
+    id: int
+    name: str
+    format: str
+    base_url: str
+    credential: CredentialConf
+    region: str = ""
+    project: str = ""
+    connect_timeout: float = 5.0
+    first_byte_timeout: float = 120.0
+    idle_timeout: float = 90.0
+    max_connections: int = 512
+    drain: bool = False
+    allow_private_addresses: bool = False
+    revision_tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConf:
+    """One place a route can send to: a usable provider, and that provider's own name of the model."""
+
+    provider: ProviderConf
+    model: str
+    tier: int = 0
+    weight: int = 1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What health is kept by: the provider's name and the model."""
+        return (self.provider.name, self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A target that is configured and cannot serve, and the reason, for people."""
+
+    provider: str
+    model: str
+    tier: int
+    weight: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConf:
+    """How a name is served. `targets` are the usable ones, by tier and then as listed; `left_out` the others.
+
+    `retry_on` holds `"connect"`, `"timeout"` and statuses; `cooldown` and `breaker_window` are seconds.
+    """
+
+    name: str
+    strategy: str = "weighted"
+    sticky: str = "session"
+    targets: tuple[TargetConf, ...] = ()
+    max_attempts: int = 3
+    retry_on: frozenset[str | int] = frozenset()
+    cooldown: float = 30.0
+    breaker_failures: int = 5
+    breaker_window: float = 30.0
+    left_out: tuple[LeftOut, ...] = ()
+
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetHealth:
+    """One target at one moment. `until` is when an open breaker or a rest ends; `ttft` is seconds, None if unknown.
+
+    `reason` is empty when the target may be called; `probe` says that the call would be a half-open breaker's only one.
+    """
+
+    state: BreakerState = "closed"
+    reason: str = ""
+    until: float = 0.0
+    probe: bool = False
+    in_flight: int = 0
+    ttft: float | None = None
+
+
+class HealthView(Protocol):
+    """What `resolve` asks."""
+
+    def look(self, target: TargetConf, now: float) -> TargetHealth: ...
