@@ -2,8 +2,8 @@
 
 On SIGTERM, SIGINT or SIGHUP the gateway first refuses new requests (503 with `retry-after: 1`) while the listener is
 still open and running requests go on; then, when none is left or the time is over, uvicorn closes down and the process
-ends with 0. A second signal ends it at once. Under the supervisor the same two orders come over a socket, the link; the
-process drains as well when the supervisor is gone.
+ends with 0. A second signal ends it at once. Under the supervisor the orders come over a socket, the link: these two,
+and a third one, to hand over: stop listening, refuse nothing, finish. A process whose supervisor is gone drains as well.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from gateway_project.telemetry import logger
 
 log = logger(__name__)
 
-READY, DRAIN, LEAVE = b"R", b"D", b"X"  # what goes over the link: up, down, down
+READY = b"R"  # over the link, from the process
+DRAIN, HAND_OVER, LEAVE = b"D", b"H", b"X"  # to the process
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 ENDING_SECONDS = 5  # for requests that were told to end to write their last bytes and records
@@ -106,6 +107,7 @@ class GatewayServer(uvicorn.Server):
         self._process = process
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hands_over = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -130,32 +132,34 @@ class GatewayServer(uvicorn.Server):
         """A signal. The first begins the draining; a second ends it, unless a supervisor gives the orders: service
         managers signal it and its workers alike, and that must not count twice."""
         if self.should_exit and self._process.link is None:
-            self._leave()
+            self.force_exit = True
         self._drain(signal.Signals(sig).name)
 
     def _read_link(self, link: socket.socket) -> None:
         order = link.recv(1)
-        if order == LEAVE:
-            self._leave()
-        if order in {b"", LEAVE}:
-            assert self._loop is not None
+        if order in {b"", LEAVE} and self._loop is not None:
             self._loop.remove_reader(link)
+        self.force_exit = self.force_exit or order == LEAVE
+        self._hands_over = order == HAND_OVER and not self.should_exit
         self._drain("supervisor" if order else "supervisor gone")
-
-    def _leave(self) -> None:
-        self.force_exit = True
 
     def _drain(self, why: str) -> None:
         if self.should_exit:
             return
         self.should_exit = True
         if self.started:
-            self._gateway().draining = True
-            log.info("draining", why=why, requests=self._gateway().active)
+            self._gateway().draining = not self._hands_over
+            log.info("draining", why=why, hands_over=self._hands_over, requests=self._gateway().active)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._told.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._hands_over:
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(0.1)  # a connection that was just accepted gets its first request served
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
         await self._wait_for_requests()
         if self._gateway().active and not self.force_exit:
             await self._end_requests()

@@ -15,7 +15,7 @@ import socket
 from dataclasses import dataclass, field
 
 from gateway_project.telemetry import logger
-from routing.serving import DRAIN, LEAVE, url_of
+from routing.serving import DRAIN, HAND_OVER, LEAVE, url_of
 
 log = logger(__name__)
 
@@ -161,7 +161,7 @@ class Supervisor:
         if not good:
             log.error("new workers cannot start; the old ones stay")
         for worker in old if good else new:
-            worker.order(DRAIN)
+            worker.order(HAND_OVER)
         self._rolling = False
         if good:
             log.info("workers replaced", workers=self.count)
