@@ -3,7 +3,7 @@
 On SIGTERM, SIGINT or SIGHUP the gateway first refuses new requests (503 with `retry-after: 1`) while the listener is
 still open and running requests go on; then, when none is left or the time is over, uvicorn closes down and the process
 ends with 0. A second signal ends it at once. Under the supervisor the orders come over a socket, the link: these two,
-and a third one, to hand over: stop listening, refuse nothing, finish. A process whose supervisor is gone drains as well.
+and a third, to hand over: stop listening, refuse nothing, finish. A process drains, too, when its supervisor is gone.
 """
 
 import asyncio
