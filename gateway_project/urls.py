@@ -1,10 +1,12 @@
 """Addresses of the web pages and the REST API. The gateway's own paths never come here; see asgi.py."""
 
 from django.contrib import admin
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
+
+from accounting.accounts.views import home
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", home, name="home"),
+    path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
 ]

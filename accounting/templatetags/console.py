@@ -1,0 +1,74 @@
+"""How values read on the pages: times, durations, counts, outcomes."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounting.models import RequestRecord
+
+register = template.Library()
+
+TONES = {"served": "good", "refused": "warn", "upstream_error": "bad", "client_left": "calm", "shut_down": "bad"}
+WORDS = {
+    "virtualkey": "virtual key",
+    "apitoken": "API token",
+    "modelalias": "model alias",
+    "routetarget": "route target",
+    "onetimelink": "one-time link",
+}
+
+
+@register.filter
+def grouped(value: int | None) -> str:
+    """12345 as 12,345."""
+    return "—" if value is None else f"{value:,}"
+
+
+@register.filter
+def milliseconds(value: float | Decimal | None) -> str:
+    """A duration in the unit that fits: 42 ms, 1.8 s, 2 min 5 s."""
+    if value is None:
+        return "—"
+    number = float(value)
+    if number < 1000:
+        return f"{number:.0f} ms" if number >= 10 else f"{number:.1f} ms"
+    if number < 120_000:
+        return f"{number / 1000:.1f} s"
+    return f"{number // 60_000:.0f} min {number % 60_000 / 1000:.0f} s"
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """A time that is short for today and exact in its tooltip (UTC)."""
+    if value is None:
+        return "—"
+    now = timezone.now()
+    same_year = "%-d %b %H:%M" if value.year == now.year else "%-d %b %Y"
+    shape = "%H:%M:%S" if value.date() == now.date() else same_year
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        value.isoformat(),
+        f"{value:%Y-%m-%d %H:%M:%S}",
+        f"{value:{shape}}",
+    )
+
+
+@register.filter
+def pill(text: Any, tone: str = "calm") -> SafeString:
+    return format_html('<span class="pill {}">{}</span>', tone, text)
+
+
+@register.filter
+def outcome_pill(record: RequestRecord) -> SafeString:
+    return pill(record.get_outcome_display(), TONES.get(record.outcome, "calm"))
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """`modelalias` as words."""
+    return WORDS.get(name, name.replace("_", " "))

@@ -1,0 +1,93 @@
+"""Form fields for lists and dictionaries that people type as lines."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one on each line. Empty lines and spaces around are dropped."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.Textarea(attrs={"rows": 4, "class": "lines", "spellcheck": "false"}))
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return value
+        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))
+
+
+class TagsField(forms.CharField):
+    """A dictionary of texts, one `name: value` on each line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.Textarea(attrs={"rows": 3, "class": "lines", "spellcheck": "false"}))
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(f"{name}: {text}" for name, text in value.items()) if isinstance(value, dict) else value
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return value
+        tags: dict[str, str] = {}
+        for line in (super().to_python(value) or "").splitlines():
+            name, colon, text = (part.strip() for part in line.partition(":"))
+            if not line.strip():
+                continue
+            if not colon or not name:
+                raise ValidationError(f"Write one tag on a line, as name: value. This line is not: {line.strip()}")
+            if name in tags:
+                raise ValidationError(f"The tag {name} is there twice.")
+            tags[name] = text
+        return tags
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except ValidationError:
+            return True
+
+
+class MomentField(forms.DateTimeField):
+    """A point in time in UTC, with the browser's own picker."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["widget"] = forms.DateTimeInput(
+            attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"
+        )
+        super().__init__(**kwargs)
+
+
+class ChoicesField(forms.TypedMultipleChoiceField):
+    """A list of values, chosen with checkboxes. `values` keep their types (429 stays a number)."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, *, labels: dict[str | int, str], **kwargs: Any) -> None:
+        kwargs["choices"] = [(json.dumps(value), label) for value, label in labels.items()]
+        kwargs["coerce"] = json.loads
+        kwargs["empty_value"] = []
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [item if self._is_choice(item) else json.dumps(item) for item in value]
+        return value
+
+    def _is_choice(self, item: Any) -> bool:
+        return isinstance(item, str) and any(item == choice for choice, _ in self.choices)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), self.prepare_value(data))

@@ -1,0 +1,113 @@
+"""Forms that know which version of a row they show, so that two people cannot wipe each other's changes."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from accounting.models import AuditEvent
+
+BOOKKEEPING = ("version", "shown")
+NOT_SHOWN = frozenset({*BOOKKEEPING, "id", "DELETE"})
+
+
+class VersionedForm(forms.ModelForm[Any]):
+    """A form of a `Versioned` row.
+
+    It carries the version it was opened on, and the values it showed then. Saved on an older version, it is shown
+    again: fields that the person did not touch with what stands there now, the others as typed, and a sentence that
+    names what somebody else changed. `write_only` fields (secrets) never travel back to the page.
+    """
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    shown = forms.CharField(required=False, widget=forms.HiddenInput)
+    write_only: frozenset[str] = frozenset()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["version"] = self.instance.version
+            self.initial["shown"] = json.dumps(self._current(), cls=DjangoJSONEncoder)
+
+    @cached_property
+    def changed_data(self) -> list[str]:  # type: ignore[override]
+        """What the person changed: against what the page showed them, not against what stands there by now."""
+        before = self._shown_values()
+        return [name for name in self._compared() if self._differs(name, before.get(name, self._prepared(name)))]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk and self.changed_data and cleaned.get("version") != self.instance.version:
+            sentence = self._what_changed()
+            self._show_what_stands_there_now()
+            raise ValidationError(sentence, code="stale")
+        return cleaned
+
+    def _compared(self) -> list[str]:
+        return [name for name in self.fields if name not in NOT_SHOWN]
+
+    def _prepared(self, name: str) -> Any:
+        field = self.fields[name]
+        return field.prepare_value(self.get_initial_for_field(field, name))
+
+    def _current(self) -> dict[str, Any]:
+        return {name: self._prepared(name) for name in self._compared() if name not in self.write_only}
+
+    def _shown_values(self) -> dict[str, Any]:
+        raw = self.data.get(self.add_prefix("shown")) if self.is_bound else None
+        try:
+            values = json.loads(raw or "{}")
+        except ValueError:
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def _differs(self, name: str, before: Any) -> bool:
+        field = self.fields[name]
+        try:
+            return bool(field.has_changed(field.to_python(before), self[name].data))
+        except ValidationError:
+            return True
+
+    def _what_changed(self) -> str:
+        """The sentence for a stale form: who changed which fields, as labels."""
+        before, labels = self._shown_values(), []
+        for name, value in self._current().items():
+            if name in before and before[name] != json.loads(json.dumps(value, cls=DjangoJSONEncoder)):
+                labels.append(str(self[name].label).lower())
+        event = self._last_event()
+        who = event.actor if event else "Someone else"
+        if not labels and event:
+            labels = [str(name).replace("_", " ") for name in event.changes]
+        what = f" changed {', '.join(labels)}" if labels else " saved a change"
+        return (
+            f"{who}{what} while you were editing. Nothing of yours was saved yet: the fields you did not touch "
+            "now show what stands there; look through them, then save again."
+        )
+
+    def _last_event(self) -> AuditEvent | None:
+        kind, key = self.instance._meta.model_name, str(self.instance.pk)
+        return AuditEvent.objects.filter(object_type=kind, object_id=key).order_by("-id").first()
+
+    def _show_what_stands_there_now(self) -> None:
+        kept = set(self.changed_data)
+        for name, field in self.fields.items():
+            if name not in kept and name not in {"id", "DELETE"}:
+                field.bound_data = lambda data, initial: initial  # type: ignore[method-assign]
+
+    def expected_version(self) -> int | None:
+        """The version that saving must find."""
+        version: int | None = self.cleaned_data.get("version")
+        return version
+
+
+def is_versioned(form: forms.BaseForm) -> bool:
+    return isinstance(form, VersionedForm)
+
+
+def forms_of(formset: Any) -> dict[models.Model, Any]:
+    """The form behind each existing row of a formset."""
+    return {form.instance: form for form in formset.initial_forms}

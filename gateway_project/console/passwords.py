@@ -1,0 +1,39 @@
+"""Password forms whose change stands in the audit log (that it changed, never the password)."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AdminPasswordChangeForm, PasswordChangeForm
+from django.http import HttpRequest
+
+from accounting.audit.changes import Actor, changing
+from gateway_project.console.access import actor_of
+
+
+class Audited:
+    """Saves the user through `changing`, as `actor`."""
+
+    actor: Actor
+    user: Any
+
+    def save(self, commit: bool = True) -> Any:
+        super().save(commit=False)  # type: ignore[misc]
+        with changing(self.actor) as change:
+            change.save(self.user, action="password changed")
+        return self.user
+
+
+class OwnPasswordForm(Audited, PasswordChangeForm):
+    """Asks for the old password."""
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> type[forms.Form]:
+        return type("OwnPassword", (cls,), {"actor": actor_of(request)})
+
+
+class SomeonesPasswordForm(Audited, AdminPasswordChangeForm):
+    """An administrator sets the password of another person."""
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> type[forms.Form]:
+        return type("SomeonesPassword", (cls,), {"actor": actor_of(request)})

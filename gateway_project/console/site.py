@@ -1,0 +1,102 @@
+"""The admin site itself: name, grouped sidebar, index page, one sign-in page for everybody."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway_project.console.access import is_administrator, may_enter
+from gateway_project.console.overview import read_overview
+from gateway_project.console.passwords import OwnPasswordForm
+
+# Group → (app, model, name in the sidebar).
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Routing",
+        (("routing", "Provider", "Providers"), ("routing", "Route", "Routes"), ("routing", "ModelAlias", "Aliases")),
+    ),
+    (
+        "People",
+        (
+            ("accounting", "Team", "Teams"),
+            ("accounting", "Project", "Projects"),
+            ("accounting", "User", "Users"),
+            ("accounting", "Membership", "Memberships"),
+        ),
+    ),
+    ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
+    ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
+)
+
+
+class ConsoleSite(admin.AdminSite):
+    site_header = "Gateway console"
+    site_title = "Gateway console"
+    index_title = "Overview"
+    index_template = "admin/overview.html"
+    empty_value_display = "—"
+    site_url = None
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return may_enter(request.user)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            **super().each_context(request),
+            "overview_address": reverse("admin:index"),
+            "may_change": is_administrator(request.user),
+        }
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The sidebar's groups, in the shape of Django's list of apps."""
+        known = {
+            (label, model["object_name"]): model
+            for label, app in self._build_app_dict(request).items()
+            for model in app["models"]
+        }
+        groups = []
+        for name, members in GROUPS:
+            models = [
+                {**known[app, model], "name": title}
+                for app, model, title in members
+                if (app, model) in known and app_label in (None, app)
+            ]
+            if models:
+                groups.append(
+                    {"name": name, "app_label": name.lower(), "app_url": reverse("admin:index"), "models": models}
+                )
+        return groups
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        overview = read_overview(timezone.now())
+        return super().index(request, {"overview": overview, **(extra_context or {})})
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseRedirect:
+        """The apps are our rooms, not the reader's; everything is on the overview."""
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        if request.user.is_authenticated:
+            raise PermissionDenied("This account may not use the console.")
+        wanted = request.GET.get("next", reverse("admin:index"))
+        return HttpResponseRedirect(f"{reverse('accounts:login')}?{urlencode({'next': wanted})}")
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        request.POST  # noqa: B018  # read before the form, which needs the address for the audit event
+        from django.contrib.auth.views import PasswordChangeView
+
+        return PasswordChangeView.as_view(
+            form_class=OwnPasswordForm.of(request),
+            success_url=reverse("admin:password_change_done"),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+            template_name="registration/password_change_form.html",
+        )(request)
