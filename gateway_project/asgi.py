@@ -1,8 +1,54 @@
-"""placeholder"""
+"""The front door: gateway paths to the gateway's own consumer, everything else to Django's pages.
+
+The gateway is mounted by Channels before Django, as a plain ASGI callable: no middleware, no view, no database on its way
+(docs/decisions/0001). Measured, that costs a tenth of an async Django view's CPU.
+"""
 
 import os
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
+
 from django.core.asgi import get_asgi_application
 
-application = get_asgi_application()
+pages = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.urls import re_path
+
+from gateway_project.lifespan import Lifespan, live, ready
+from routing.proxy.edge import Gateway
+from routing.proxy.paths import OWN
+from routing.proxy.runtime import get_runtime, started_runtime
+from routing.simulator import simulator
+
+gateway = Gateway(started_runtime)
+mount = cast(Any, re_path)  # Channels routes ASGI applications with what Django types for views
+
+
+async def front(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """`/` belongs to two: clients warm up a connection with HEAD, people GET the dashboard."""
+    await (gateway if scope["method"] == "HEAD" else pages)(scope, receive, send)
+
+
+async def simulated(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The simulated provider, where the development server has switched it on."""
+    await (simulator if settings.GATEWAY_SIMULATOR else pages)(scope, receive, send)
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [
+                mount(OWN, gateway),
+                mount(r"^$", front),
+                mount(r"^healthz$", live),
+                mount(r"^readyz$", ready(get_runtime)),
+                mount(r"^-/simulator(?:/|$)", simulated),
+                mount(r"", pages),
+            ]
+        ),
+        "lifespan": Lifespan(get_runtime),
+    }
+)

@@ -17,7 +17,8 @@ class Inbound:
     """A client's request, understood as far as the gateway needs it; the body stays the bytes that came.
 
     `model` is the name as asked; `version` and `betas` are the API version and the beta values wherever the format
-    carries them; `headers` have lower-case names, repeated ones as they came.
+    carries them; `headers` have lower-case names, repeated ones as they came; `model_json` is the model as it is spelled
+    in the body, quotes and escapes included (empty where the body has none).
     """
 
     format: str
@@ -32,16 +33,24 @@ class Inbound:
     session_id: str = ""
     agent_id: str = ""
     parent_agent_id: str = ""
+    model_json: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """A request for an upstream, complete but for its credential. `path` is percent-encoded, without the base address."""
+    """A request for an upstream, complete but for its credential. `path` is percent-encoded, without the base address.
+
+    What was taken out on the way to another format stands beside it, for the record; `betas_renamed` has pairs of
+    (as the client wrote it, as it was sent), `betas_sent` is what the upstream gets to see.
+    """
 
     path: str
     headers: Headers
     body: bytes
     betas_removed: tuple[str, ...] = ()
+    fields_removed: tuple[str, ...] = ()
+    betas_renamed: tuple[tuple[str, str], ...] = ()
+    betas_sent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

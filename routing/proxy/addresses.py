@@ -19,7 +19,7 @@ _HOST = re.compile(
 )  # what a host is made of once it is in ASCII; nothing that could turn into digits
 
 
-class AddressRefused(OSError):  # noqa: N818 - named for what happened
+class AddressRefused(OSError):
     """The upstream's host is, or resolves only to, addresses that this provider does not allow."""
 
 

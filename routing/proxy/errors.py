@@ -57,7 +57,9 @@ def too_large(limit: int) -> GatewayError:
 
 def unknown_model(model: str, closest: tuple[str, ...] = ()) -> GatewayError:
     hint = f" Did you mean {', '.join(closest)}?" if closest else ""
-    return GatewayError(404, "not_found_error", f"model: {model} is not a model of this gateway.{hint}", "unknown_model")
+    return GatewayError(
+        404, "not_found_error", f"model: {model} is not a model of this gateway.{hint}", "unknown_model"
+    )
 
 
 def not_supported(message: str) -> GatewayError:
@@ -65,9 +67,7 @@ def not_supported(message: str) -> GatewayError:
 
 
 def overloaded(message: str, retry_after: int, reason: str = "no_target") -> GatewayError:
-    return GatewayError(
-        529, "overloaded_error", message, reason, retry_after=retry_after, outcome="upstream_error"
-    )
+    return GatewayError(529, "overloaded_error", message, reason, retry_after=retry_after, outcome="upstream_error")
 
 
 def upstream_failed(message: str, reason: str, *, status: int = 502, type: str = "api_error") -> GatewayError:  # noqa: A002
@@ -75,7 +75,14 @@ def upstream_failed(message: str, reason: str, *, status: int = 502, type: str =
 
 
 def shutting_down() -> GatewayError:
-    return GatewayError(503, "api_error", "The gateway is restarting; try again in a second.", "shutting_down", retry_after=1)
+    return GatewayError(
+        503, "api_error", "The gateway is restarting; try again in a second.", "shutting_down", retry_after=1
+    )
+
+
+def not_ready() -> GatewayError:
+    text = "The gateway has not read its configuration yet. Try again shortly."
+    return GatewayError(503, "api_error", text, "not_ready", retry_after=1)
 
 
 def records_full() -> GatewayError:

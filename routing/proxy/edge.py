@@ -1,0 +1,237 @@
+"""The gateway's ASGI application: one plain callable, mounted before Django (see gateway_project/asgi.py).
+
+Here a request gets its id, its task and its record; here is the only catch-all. While the work goes on in its own task
+this coroutine waits for the client to leave.
+"""
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from accounting.money.entry import Entry
+from gateway_project.telemetry import logger
+from routing.formats.anthropic import read_error, render_error
+from routing.formats.base import Headers
+from routing.proxy import pipeline
+from routing.proxy.bodies import Body, ClientGone
+from routing.proxy.errors import GatewayError, method_not_allowed, not_found
+from routing.proxy.exchange import Call, Cause, Exchange, Reply
+from routing.proxy.faults import gateway_error, passed_on
+from routing.proxy.paths import Destination, destination
+from routing.proxy.relay import estimated_input
+from routing.proxy.runtime import Runtime
+from routing.proxy.upstream import Fault
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+log = logger(__name__)
+
+
+class Gateway:
+    """Serves the gateway's own paths. `runtime` gives the process's runtime, started."""
+
+    def __init__(self, runtime: Callable[[], Awaitable[Runtime]]) -> None:
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        where = destination(scope.get("raw_path") or scope["path"].encode())
+        if where.operation == "hello":
+            await _hello(scope, send)
+            return
+        runtime = await self._runtime()
+        body = Body(receive, scope["headers"], runtime.max_body)
+        exchange = _exchange(scope, send, where, body, runtime)
+        task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
+        exchange.task = task
+        runtime.running.add(exchange)
+        task.add_done_callback(lambda _: runtime.running.discard(exchange))
+        await _accompany(task, exchange, body, receive)
+
+
+async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body, receive: Receive) -> None:
+    """Waits for the work to end or for the client to leave, whichever is first."""
+    me = asyncio.current_task()
+    assert me is not None
+    woken = False
+
+    def wake(_: object) -> None:
+        nonlocal woken
+        woken = True
+        me.cancel()
+
+    task.add_done_callback(wake)
+    try:
+        await body.finished.wait()
+        while not task.done():
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                exchange.leave()
+                break
+    except asyncio.CancelledError:
+        if not woken:  # the server itself wants this request to end
+            exchange.cancel(Cause.SHUT_DOWN)
+            raise
+        me.uncancel()
+        return
+    task.remove_done_callback(wake)
+    if exchange.cause is not None:
+        await asyncio.wait({task})
+
+
+async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Runtime) -> None:
+    """The whole life of one request: whatever happens, one answer and one record."""
+    try:
+        try:
+            if not where.methods:
+                raise not_found("There is nothing at this address.")
+            if exchange.call.method not in where.methods:
+                raise method_not_allowed(where.methods[0])
+            await pipeline.serve(exchange, runtime.house)
+        except GatewayError as error:
+            await _refuse(exchange, body, error)
+        except Fault as fault:
+            await _pass_on(exchange, fault)
+    except ClientGone:
+        exchange.reply.left = True
+        exchange.record("client_left", 499, "left_while_sending")
+    except asyncio.CancelledError:
+        if exchange.cause is None:
+            exchange.record("shut_down", 503)
+            raise
+        await _cancelled(exchange)
+    except Exception as error:
+        log.exception("request failed inside the gateway", request_id=exchange.request_id, kind=type(error).__name__)
+        await _internal(exchange)
+    finally:
+        body.finished.set()
+
+
+async def _cancelled(exchange: Exchange) -> None:
+    """The client left before an answer was under way, or the process stops."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    if exchange.cause is Cause.CLIENT_LEFT:
+        _estimate(exchange)
+        exchange.record("client_left", 499)
+        return
+    _estimate(exchange)
+    error = GatewayError(503, "api_error", "The gateway is restarting; try again in a second.", "", retry_after=1)
+    exchange.record("shut_down", 503)
+    await _answer(exchange, *render_error(error, exchange.request_id))
+
+
+def _estimate(exchange: Exchange) -> None:
+    """A request that an upstream may have begun to work on, and whose usage nobody will tell."""
+    if exchange.entry.attempts and not exchange.recorded:
+        exchange.entry.estimated = True
+        exchange.entry.tokens_input = estimated_input(exchange.size)
+
+
+async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
+    exchange.failed(error.type, error.message)
+    exchange.record("client_left" if exchange.reply.left else error.outcome, error.status, error.reason)
+    if error.status != 413:
+        await body.discard()
+    await _answer(exchange, *render_error(error, exchange.request_id))
+    await body.discard()
+
+
+async def _pass_on(exchange: Exchange, fault: Fault) -> None:
+    """The last upstream's failure, in its own words where that helps the client."""
+    answer = passed_on(fault, exchange)
+    error = gateway_error(fault)
+    if answer is None:
+        answer = render_error(error, exchange.request_id)
+    said = read_error(fault.body)
+    exchange.failed(said.type if said else error.type, said.message if said else fault.detail)
+    exchange.record("client_left" if exchange.reply.left else "upstream_error", answer[0], error.reason)
+    await _answer(exchange, *answer)
+
+
+async def _internal(exchange: Exchange) -> None:
+    exchange.failed("api_error", "internal error")
+    exchange.record("upstream_error" if exchange.entry.attempts else "refused", 500, "internal_error")
+    if not exchange.reply.started:
+        error = GatewayError(
+            500, "api_error", "The gateway failed on this request; its log says more.", "internal_error"
+        )
+        await _answer(exchange, *render_error(error, exchange.request_id))
+
+
+async def _answer(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+    headers = [
+        *headers,
+        (b"content-length", str(len(body)).encode()),
+        (b"request-id", exchange.request_id.encode()),
+    ]
+    await exchange.reply.start(status, headers)
+    await exchange.reply.send(body, more=False)
+
+
+async def _hello(scope: Scope, send: Send) -> None:
+    """Connection warm-up of clients, without credentials: anything, fast."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime: Runtime) -> Exchange:
+    headers: Headers = scope["headers"]
+    agent = b""
+    for name, value in headers:
+        if name == b"user-agent":
+            agent = value
+            break
+    address = _client_address(scope, runtime)
+    call = Call(
+        format=where.format,
+        operation=where.operation,
+        method=scope["method"],
+        subject=where.subject,
+        query=scope.get("query_string", b""),
+        headers=headers,
+        client_ip=address,
+        read_body=body.read,
+    )
+    entry = Entry(
+        request_id=new_request_id(),
+        started_at=time.time(),
+        client_format=where.format,
+        operation=where.operation,
+        client_ip=address,
+        user_agent=agent[:300].decode("latin-1"),
+    )
+    return Exchange(call=call, reply=Reply(send), entry=entry, keep=runtime.house.recorder.finished)
+
+
+def new_request_id() -> str:
+    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def _client_address(scope: Scope, runtime: Runtime) -> str:
+    """The peer's address, or the last one that a trusted proxy did not add itself."""
+    client = scope.get("client")
+    address: str = client[0] if client else ""
+    if not runtime.trusted_proxies or not _trusted(address, runtime):
+        return address
+    for name, value in scope["headers"]:
+        if name == b"x-forwarded-for":
+            for hop in reversed(value.decode("latin-1").split(",")):
+                address = hop.strip()[:45]
+                if not _trusted(address, runtime):
+                    return address
+    return address
+
+
+def _trusted(address: str, runtime: Runtime) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in runtime.trusted_proxies)

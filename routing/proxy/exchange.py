@@ -1,0 +1,122 @@
+"""One request on its way through the gateway: what is known of it by now, and the one record that it ends in."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from accounting.access.grant import Grant
+from accounting.money.entry import Attempt, Entry
+from accounting.money.usage import Usage
+from routing.formats.base import Headers
+
+MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
+
+
+class Cause(Enum):
+    """Why a running request was cancelled."""
+
+    CLIENT_LEFT = "client_left"
+    SHUT_DOWN = "shut_down"
+    SILENCE = "silence"
+
+
+class Reply:
+    """The way back to the client, whatever the server. After the client has left, sending does nothing."""
+
+    __slots__ = ("_send", "complete", "left", "started")
+
+    def __init__(self, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
+        self._send = send
+        self.started = False
+        self.left = False
+        self.complete = False
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        if not self.left:
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, body: bytes, *, more: bool) -> None:
+        self.complete = not more
+        if not self.left:
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a client sent, as the server handed it over: everything but the body."""
+
+    format: str
+    operation: str
+    method: str
+    subject: str  # what the path names beside the operation, such as a model's id
+    query: bytes
+    headers: Headers
+    client_ip: str
+    read_body: Callable[[], Awaitable[bytes]]
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """The state of one request. `record` may be called once; later calls do nothing."""
+
+    call: Call
+    reply: Reply
+    entry: Entry
+    keep: Callable[[Entry], None]
+    started: float = field(default_factory=time.monotonic)
+    drains: bool = False  # goes on when its client leaves
+    cause: Cause | None = None
+    task: "asyncio.Task[None] | None" = None
+    grant: Grant | None = None
+    secret: bytes = b""
+    size: int = 0  # bytes of the request's body
+    recorded: bool = False
+
+    @property
+    def request_id(self) -> str:
+        return self.entry.request_id
+
+    def leave(self) -> None:
+        """The client has gone; a server says so, too, when the answer is complete."""
+        if self.reply.complete:
+            return
+        self.reply.left = True
+        if not self.drains:
+            self.cancel(Cause.CLIENT_LEFT)
+
+    def cancel(self, cause: Cause) -> None:
+        if self.task is not None and not self.task.done() and self.cause is None:
+            self.cause = cause
+            self.task.cancel()
+
+    def milliseconds(self) -> float:
+        return round((time.monotonic() - self.started) * 1000, 3)
+
+    def attempted(self, attempt: Attempt) -> None:
+        self.entry.attempts.append(attempt)
+        self.entry.provider, self.entry.upstream_model = attempt.provider, attempt.model
+
+    def used(self, usage: Usage) -> None:
+        entry = self.entry
+        entry.tokens_input, entry.tokens_output = usage.input, usage.output
+        entry.tokens_cache_read = usage.cache_read
+        entry.tokens_cache_write_5m, entry.tokens_cache_write_1h = usage.cache_write_5m, usage.cache_write_1h
+        entry.web_searches = usage.web_searches
+        entry.estimated = entry.estimated or usage.doubtful
+
+    def failed(self, error_type: str, message: str) -> None:
+        self.entry.error_type, self.entry.error_message = error_type, message[:MOST_ERROR_TEXT]
+
+    def record(self, outcome: str, status: int, reason: str = "") -> None:
+        """Ends the request's story: the entry is on local disk when this returns."""
+        if self.recorded:
+            return
+        self.recorded = True
+        entry = self.entry
+        entry.outcome, entry.status = outcome, status
+        entry.reason = entry.reason or reason
+        entry.duration_ms = self.milliseconds()
+        self.keep(entry)

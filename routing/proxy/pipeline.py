@@ -1,0 +1,176 @@
+"""The story of one request, in the order in which it happens. Read this first.
+
+    receive → authenticate → parse → admit → resolve → translate → send → relay + meter → record
+
+Nothing here asks the database: configuration is read from `House.snapshot`, identities from `House.directory`. Each step
+raises `GatewayError` when the story ends there; every story ends in exactly one record.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from accounting.money.recorder import Recorder
+
+from accounting.access.directory import Directory, allows, refusal_of
+from accounting.access.grant import Grant
+from routing.formats import anthropic
+from routing.formats.base import COUNT_TOKENS, MODELS, Inbound
+from routing.formats.peek import BadBody
+from routing.health import Health
+from routing.proxy import attempts, catalogue
+from routing.proxy.errors import (
+    invalid,
+    not_ready,
+    overloaded,
+    policy_blocked,
+    records_full,
+    shutting_down,
+    unauthenticated,
+    unknown_model,
+)
+from routing.proxy.exchange import Exchange
+from routing.proxy.relay import StreamRelay, relay_whole
+from routing.proxy.upstream import Answer, UpstreamClient
+from routing.resolve import Resolution, resolve
+from routing.snapshot import Snapshot
+from routing.targets import RouteConf
+
+
+@dataclass(slots=True)
+class House:
+    """What a request needs to know and to use. `snapshot` and `directory` are swapped whole when they change."""
+
+    snapshot: Snapshot
+    directory: Directory
+    recorder: Recorder
+    upstreams: UpstreamClient
+    health: Health
+    ping_seconds: float
+    random: Callable[[], float]
+    draining: bool = False
+
+
+async def serve(exchange: Exchange, house: House) -> None:
+    """One request from its head to its record. Raises `GatewayError` for what the client has to be told."""
+    if house.draining:
+        raise shutting_down()
+    if house.snapshot.revision < 0 or house.directory.revision < 0:
+        raise not_ready()
+    if not house.recorder.accepting:
+        raise records_full()
+    exchange.grant = grant = authenticate(exchange, house.directory)
+    if exchange.call.operation == MODELS:
+        await catalogue.answer(exchange, house.snapshot)
+        return
+    inbound = await parse(exchange)
+    route = admit(exchange, grant, inbound, house.snapshot)
+    resolution = choose(exchange, inbound, route, house)
+    # The record's opening: should the process die from here on, the request is still accounted for.
+    house.recorder.opened(exchange.entry)
+    exchange.drains = not inbound.stream
+    sent = attempts.Attempts(exchange, inbound, route, resolution, house.upstreams, house.health, house.random)
+    del inbound, resolution  # the body may be megabytes; only the attempts still need it
+    answer = await sent.first_answer()
+    await relay(exchange, sent, answer, house)
+
+
+def authenticate(exchange: Exchange, directory: Directory) -> Grant:
+    """The caller's grant, from `Authorization` or else `x-api-key`: the first that is a key of this gateway counts."""
+    presented = presented_keys(exchange)
+    for secret in presented:
+        grant = directory.find(secret)
+        if grant is None:
+            continue
+        exchange.secret = secret.encode("latin-1")
+        entry = exchange.entry
+        entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
+        entry.key, entry.key_prefix = grant.key, grant.key_prefix
+        reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
+        if reason:
+            raise unauthenticated(_REFUSALS.get(reason, "This key is not usable."), reason)
+        return grant
+    if not presented:
+        raise unauthenticated(
+            "No key was sent. Put the gateway's key into `Authorization: Bearer` or `x-api-key`.", "no_key"
+        )
+    raise unauthenticated("This key is not known to the gateway.", "unknown_key")
+
+
+_REFUSALS = {
+    "revoked": "This key has been revoked. Ask your team for a new one.",
+    "disabled": "This key is disabled.",
+    "expired": "This key has expired. Ask your team for a new one.",
+    "team_disabled": "The team of this key is disabled.",
+    "project_disabled": "The project of this key is disabled.",
+    "owner_disabled": "The owner of this key is disabled.",
+    "address_not_allowed": "This key may not be used from this address.",
+}
+
+
+def presented_keys(exchange: Exchange) -> list[str]:
+    """What might be a key, in the order in which it counts."""
+    bearer, api_key = [], []
+    for name, value in exchange.call.headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            bearer.append(value[7:].strip().decode("latin-1"))
+        elif name == b"x-api-key":
+            api_key.append(value.strip().decode("latin-1"))
+    return [key for key in dict.fromkeys(bearer + api_key) if key][:4]
+
+
+async def parse(exchange: Exchange) -> Inbound:
+    """The request, understood as far as needed. 400 for a body that no upstream would take."""
+    call, entry = exchange.call, exchange.entry
+    body = await call.read_body()
+    exchange.size = len(body)
+    try:
+        inbound = anthropic.parse(call.operation, call.headers, body)
+    except BadBody as error:
+        raise invalid(str(error), "bad_body") from None
+    entry.alias, entry.stream = inbound.model[:300], inbound.stream
+    entry.session_id, entry.agent_id = inbound.session_id, inbound.agent_id
+    entry.parent_agent_id = inbound.parent_agent_id
+    return inbound
+
+
+def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
+    """The route of a model that exists and that the caller may use."""
+    exchange.entry.config_revision = snapshot.revision
+    alias = snapshot.find(inbound.model)
+    if alias is None:
+        raise unknown_model(inbound.model, snapshot.closest(inbound.model, lambda name: allows(grant, name)))
+    if not allows(grant, inbound.model):
+        text = f"The model {inbound.model} is not allowed for this key. Ask your team's administrator for it."
+        raise policy_blocked(text, "model_not_allowed")
+    exchange.entry.route = alias.route.name
+    return alias.route
+
+
+def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House) -> Resolution:
+    """The targets to try, in order; 529 if none is to be tried now."""
+    key = exchange.entry.key_prefix
+    sticky = {"session": inbound.session_id or key, "key": key}.get(route.sticky, "")
+    resolution = resolve(route, sticky_key=sticky, health=house.health, now=time.monotonic(), random=house.random)
+    if not resolution.candidates:
+        wait = max(1, round(resolution.retry_after or 30))
+        raise overloaded(f"No provider can serve {inbound.model} at the moment; try again in {wait} s.", wait)
+    return resolution
+
+
+async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House) -> None:
+    """The answer's way to the client; what it used is on the record, whatever happens on the way."""
+    provider = sent.target.provider
+    counting = exchange.call.operation == COUNT_TOKENS
+    try:
+        if answer.content_type == "text/event-stream" and not counting:
+            exchange.drains = provider.drain
+            sent.let_go()
+            stream = StreamRelay(exchange, answer, idle=provider.idle_timeout, ping=house.ping_seconds)
+            await stream.run()
+            sent.ended(good=stream.meter.finished or exchange.reply.left)
+        else:
+            await relay_whole(exchange, answer, idle=provider.idle_timeout)
+            sent.ended(good=True)
+    finally:
+        sent.ended(good=None)

@@ -1,0 +1,226 @@
+"""Brings an upstream's answer to the client and meters it on the way. Never buffers a stream, never changes its bytes."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from routing.formats.anthropic import PING, error_event
+from routing.formats.base import Headers
+from routing.formats.headers import for_client
+from routing.formats.meter import StreamMeter, usage_of
+from routing.proxy.errors import upstream_failed
+from routing.proxy.exchange import Cause, Exchange
+from routing.proxy.upstream import MOST_ANSWER_BYTES, Answer
+
+AFTER_END = 5.0  # seconds an upstream may keep a stream open after its last event
+CHARACTERS_PER_TOKEN = 4  # for what a client that left was not told (the vendor's own rule of thumb, 2026-08)
+
+
+class Silence:
+    """Watches how long an upstream says nothing: pings the client, and gives up after `idle` seconds.
+
+    One timer per stream that looks at a time stamp; the loop that relays only writes the stamp.
+    """
+
+    __slots__ = ("_handle", "_idle", "_loop", "_pause", "_ping", "_pinged", "expired", "pinging", "since", "waiting")
+
+    def __init__(self, idle: float, pause: float, ping: Callable[[], "asyncio.Task[None] | None"]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle, self._pause, self._ping = idle, pause, ping
+        self.since = self._pinged = self._loop.time()
+        self.waiting = False  # for the upstream; time spent on a slow client does not count
+        self.expired: Callable[[], None] | None = None
+        self.pinging: asyncio.Task[None] | None = None
+        self._handle = self._loop.call_later(min(idle, pause), self._look)
+
+    def heard(self) -> None:
+        self.since = self._loop.time()
+        self.waiting = True
+
+    def limit(self, idle: float) -> None:
+        self._idle = idle
+        self._handle.cancel()
+        self._handle = self._loop.call_later(idle, self._look)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        silent = now - self.since if self.waiting else 0.0
+        if silent >= self._idle and self.expired is not None:
+            self.expired()
+            return
+        unpinged = min(silent, now - self._pinged)
+        if unpinged >= self._pause:
+            self._pinged = now
+            self.pinging = self._ping()
+            unpinged = 0.0
+        self._handle = self._loop.call_later(max(0.01, min(self._idle - silent, self._pause - unpinged)), self._look)
+
+
+def response_headers(exchange: Exchange, headers: Headers) -> Headers:
+    """The upstream's headers that may pass, and our request id."""
+    return [*for_client(headers), (b"request-id", exchange.request_id.encode())]
+
+
+class StreamRelay:
+    """One same-format stream, from its head to the client's last byte and the record."""
+
+    def __init__(self, exchange: Exchange, answer: Answer, *, idle: float, ping: float) -> None:
+        self.exchange = exchange
+        self.answer = answer
+        self.meter = StreamMeter()
+        self.silence = Silence(idle, ping, self._ping)
+        self.silence.expired = lambda: exchange.cancel(Cause.SILENCE)
+
+    async def run(self) -> None:
+        """Raises CancelledError after having settled, if the request was cancelled."""
+        exchange = self.exchange
+        try:
+            headers = [header for header in for_client(self.answer.headers) if header[0] != b"cache-control"]
+            headers += [
+                (b"cache-control", b"no-cache"),
+                (b"x-accel-buffering", b"no"),
+                (b"request-id", exchange.request_id.encode()),
+            ]
+            await exchange.reply.start(self.answer.status, headers)
+            await self._pump()
+        except httpx.TransportError:
+            await self._broken("stream_broken", "The upstream's connection broke before the answer was complete.")
+        except asyncio.CancelledError:
+            await self._cancelled()
+        finally:
+            self.silence.stop()
+            await self.answer.close()
+
+    async def _pump(self) -> None:
+        exchange, meter, silence = self.exchange, self.meter, self.silence
+        reply = exchange.reply
+        silence.heard()
+        async for chunk in self.answer.chunks():
+            silence.waiting = False
+            if exchange.entry.ttft_ms is None:
+                exchange.entry.ttft_ms = exchange.milliseconds()
+            meter.feed(chunk)
+            if meter.ended and not exchange.recorded:
+                self._ended()
+            if silence.pinging is not None:
+                await silence.pinging
+                silence.pinging = None
+            await reply.send(chunk, more=True)
+            silence.heard()
+        if meter.ended:
+            await reply.send(b"", more=False)
+        else:
+            await self._broken("stream_truncated", "The upstream's answer ended before it was complete.")
+
+    def _ended(self) -> None:
+        """The last event is here: the record is written before the client gets it."""
+        exchange, meter = self.exchange, self.meter
+        self.silence.limit(AFTER_END)
+        self._use()
+        if meter.error is not None:
+            exchange.failed(meter.error.type, meter.error.message)
+            exchange.record("upstream_error", self.answer.status, "error_event")
+        elif exchange.reply.left:
+            exchange.record("client_left", self.answer.status, "drained")
+        else:
+            exchange.record("served", self.answer.status)
+
+    def _use(self) -> None:
+        usage = self.meter.usage
+        if not usage.seen:
+            usage.doubtful = True
+        self.exchange.used(usage)
+
+    def _estimate(self) -> None:
+        """What is billed of a stream that was not heard to its end."""
+        usage, entry = self.meter.usage, self.exchange.entry
+        entry.estimated = True
+        if not usage.seen:
+            usage.input = estimated_input(self.exchange.size)
+        usage.output = max(usage.output, self.meter.characters // CHARACTERS_PER_TOKEN)
+        self.exchange.used(usage)
+
+    async def _broken(self, reason: str, message: str) -> None:
+        """Ends a stream that failed: the record, the format's error event, the end."""
+        if self.exchange.recorded:
+            await self.exchange.reply.send(b"", more=False)
+            return
+        self._estimate()
+        kind = "timeout_error" if reason == "idle_timeout" else "api_error"
+        self.exchange.failed(kind, message)
+        self.exchange.record("upstream_error", self.answer.status, reason)
+        await self._say_error(kind, message)
+
+    async def _say_error(self, kind: str, message: str) -> None:
+        # An event that was cut off cannot be taken back, but it can be renamed before it ends: the last `event` line
+        # counts, and clients pass over names they do not know.
+        cut = b"" if self.meter.at_boundary else b"\nevent: truncated\n\n"
+        await self.exchange.reply.send(cut + error_event(kind, message), more=False)
+
+    async def _cancelled(self) -> None:
+        exchange = self.exchange
+        if exchange.cause is Cause.SILENCE:
+            _swallow_cancellation()
+            if exchange.recorded:
+                await exchange.reply.send(b"", more=False)
+            else:
+                await self._broken("idle_timeout", "The upstream has been silent for too long.")
+            return
+        if not exchange.recorded:
+            self._estimate()
+            left = exchange.cause is Cause.CLIENT_LEFT
+            exchange.record("client_left" if left else "shut_down", self.answer.status)
+            if not left:
+                await self._say_error("api_error", "The gateway is restarting; send the request again.")
+        if exchange.cause is None:
+            raise asyncio.CancelledError
+        _swallow_cancellation()
+
+    def _ping(self) -> "asyncio.Task[None] | None":
+        if not self.meter.at_boundary or self.meter.ended:
+            return None
+        return asyncio.get_running_loop().create_task(self.exchange.reply.send(PING, more=True))
+
+
+def _swallow_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def estimated_input(size: int) -> int:
+    """Input tokens of a body of `size` bytes that no upstream has counted."""
+    return size // CHARACTERS_PER_TOKEN
+
+
+async def relay_whole(exchange: Exchange, answer: Answer, *, idle: float) -> None:
+    """An answer that is not a stream: read whole, metered, recorded, sent. Raises `GatewayError` if it never came."""
+    try:
+        body = await answer.read(MOST_ANSWER_BYTES, idle)
+    except TimeoutError:
+        exchange.entry.estimated = True
+        raise upstream_failed("The upstream did not finish its answer in time.", "idle_timeout", status=504) from None
+    except httpx.TransportError:
+        exchange.entry.estimated = True
+        raise upstream_failed(
+            "The upstream's connection broke before the answer was complete.", "answer_broken"
+        ) from None
+    finally:
+        await answer.close()
+    if len(body) > MOST_ANSWER_BYTES:
+        raise upstream_failed("The upstream's answer is too large.", "answer_too_large")
+    entry = exchange.entry
+    entry.ttft_ms = exchange.milliseconds()
+    if entry.operation == "messages":
+        usage = usage_of(body)
+        usage.doubtful = usage.doubtful or not usage.seen
+        exchange.used(usage)
+    headers = response_headers(exchange, answer.headers)
+    headers.append((b"content-length", str(len(body)).encode()))
+    exchange.record("client_left" if exchange.reply.left else "served", answer.status)
+    await exchange.reply.start(answer.status, headers)
+    await exchange.reply.send(body, more=False)

@@ -1,0 +1,257 @@
+"""The only way to an upstream: a pool for each provider, the credential, the time limits, and what a failure means.
+
+Everything here raises `Fault`, which says whether another target may be tried; nothing here decides that.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+import httpx
+
+from routing.formats.base import Headers, Outbound, header
+from routing.proxy.credentials import Authorizer, CredentialUnavailable, authorizer_for, token_refused
+from routing.proxy.transport import UpstreamTransport
+from routing.targets import ProviderConf
+
+MOST_ERROR_BYTES = 1024 * 1024  # of an error answer's body; the rest is not read
+MOST_ANSWER_BYTES = 128 * 1024 * 1024  # of an answer that is not a stream
+
+
+@dataclass(slots=True)
+class Fault(Exception):
+    """An upstream call that did not succeed.
+
+    `kind` is what a route's `retry_on` lists: `connect`, `timeout` or a status. `status` is 0 when there was no answer;
+    otherwise `headers` and `body` are the upstream's own. `detail` is for records and logs, never for clients.
+    """
+
+    kind: str | int
+    detail: str
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+
+    def __str__(self) -> str:
+        return self.detail
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the upstream asks to wait, from `retry-after-ms` or `retry-after`."""
+        for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+            try:
+                seconds = float(header(self.headers, name)) / unit
+            except ValueError:
+                continue
+            if 0 <= seconds < 86_400 * 31:
+                return seconds
+        return None
+
+
+class _Pool:
+    """The connections to one address, closed once nobody needs them: no provider of the snapshot and no running call."""
+
+    __slots__ = ("busy", "closing", "transport")
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+        self.busy = 0
+        self.closing = False
+
+    async def given_back(self) -> None:
+        self.busy -= 1
+        await self.close_if_idle()
+
+    async def close_if_idle(self) -> None:
+        if self.closing and not self.busy:
+            await self.transport.aclose()
+
+
+class Answer:
+    """An upstream's open response with a status of 2xx. Must be closed."""
+
+    __slots__ = ("_pool", "_stream", "content_type", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, stream: httpx.AsyncByteStream, pool: _Pool) -> None:
+        self.status = status
+        self.headers = headers
+        self.content_type = header(headers, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
+        self._stream = stream
+        self._pool: _Pool | None = pool
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises httpx's transport errors."""
+        return self._stream.__aiter__()
+
+    async def read(self, limit: int, idle: float) -> bytes:
+        """The whole body; at most one chunk more than `limit` bytes. TimeoutError after `idle` s of silence."""
+        loop = asyncio.get_running_loop()
+        parts: list[bytes] = []
+        size = 0
+        async with asyncio.timeout(idle) as silence:
+            async for chunk in self._stream:
+                silence.reschedule(loop.time() + idle)
+                parts.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    break
+        return b"".join(parts) if len(parts) != 1 else parts[0]
+
+    async def close(self) -> None:
+        """Gives the connection back, or closes it if the body was not read to its end. May be called again."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await self._stream.aclose()
+        except httpx.HTTPError:
+            pass  # a connection that fails while it is closed is closed
+        finally:
+            await pool.given_back()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one provider of one snapshot is reached with."""
+
+    provider: ProviderConf
+    pool: _Pool
+    authorizer: Authorizer
+
+
+class UpstreamClient:
+    """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, _Line] = {}  # by the identity of the snapshot's ProviderConf, which the line keeps alive
+        self._pools: dict[tuple[str, str], _Pool] = {}
+        self._urls: dict[str, httpx.URL] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def open(self, provider: ProviderConf, outbound: Outbound) -> Answer:
+        """Sends the request and returns the answer once its head is here. Raises `Fault` for anything but 2xx.
+
+        A fetched token that the upstream refuses early is fetched anew once, and the request repeated once.
+        """
+        line = self._lines.get(id(provider)) or self._connect(provider)
+        if line.authorizer.static_headers is not None:
+            return await self._send(line, outbound, line.authorizer.static_headers)
+        credential = await self._credential(line, outbound)
+        try:
+            return await self._send(line, outbound, credential)
+        except Fault as fault:
+            if not token_refused(fault.status, fault.headers):
+                raise
+        line.authorizer.expire(credential)
+        return await self._send(line, outbound, await self._credential(line, outbound))
+
+    async def _send(self, line: _Line, outbound: Outbound, credential: Headers) -> Answer:
+        provider, pool = line.provider, line.pool
+        url = self._url(provider.base_url + outbound.path)
+        timeouts = {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
+        request = httpx.Request(
+            "POST",
+            url,
+            headers=outbound.headers + credential,
+            content=outbound.body,
+            extensions={"timeout": timeouts},
+        )
+        pool.busy += 1
+        try:
+            async with asyncio.timeout(provider.connect_timeout + provider.first_byte_timeout):
+                response = await pool.transport.handle_async_request(request)
+        except BaseException as error:
+            await pool.given_back()
+            if isinstance(error, TimeoutError):
+                raise Fault("timeout", f"no answer within {provider.first_byte_timeout:g} s") from None
+            if isinstance(error, httpx.TransportError):
+                raise fault_of(error) from error
+            raise
+        return await _checked(response, provider, pool)
+
+    async def _credential(self, line: _Line, outbound: Outbound) -> Headers:
+        url = str(self._url(line.provider.base_url + outbound.path))
+        try:
+            return await line.authorizer.authorize(method="POST", url=url, headers=outbound.headers, body=outbound.body)
+        except CredentialUnavailable as error:
+            raise Fault("connect", f"credential: {error}") from error
+
+    def _url(self, text: str) -> httpx.URL:
+        url = self._urls.get(text)
+        if url is None:
+            if len(self._urls) > 1000:  # Bedrock puts model names into its paths
+                self._urls.clear()
+            url = self._urls[text] = httpx.URL(text)
+        return url
+
+    def _connect(self, provider: ProviderConf) -> _Line:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        key = (provider.name, provider.revision_tag)
+        pool = self._pools.get(key)
+        if pool is None or pool.closing:
+            pool = self._pools[key] = _Pool(UpstreamTransport(provider, self._tls))
+        authorizer = self._authorizer_like(provider) or authorizer_for(provider, pool.transport.handle_async_request)
+        line = self._lines[id(provider)] = _Line(provider, pool, authorizer)
+        return line
+
+    def _authorizer_like(self, provider: ProviderConf) -> Authorizer | None:
+        """The authorizer of the same provider in an earlier snapshot: its tokens are still good."""
+        for line in self._lines.values():
+            if line.provider == provider:
+                return line.authorizer
+        return None
+
+    async def keep_only(self, providers: Iterable[ProviderConf]) -> None:
+        """Lets go of what belongs to providers that are gone or have changed. Running calls finish first."""
+        known = {line.provider.name for line in self._lines.values()}
+        for provider in (listed := list(providers)):
+            if provider.name in known and id(provider) not in self._lines:
+                self._connect(provider)  # takes over the pool and the tokens of the line before it
+        current = {id(provider) for provider in listed}
+        kept = {key: line for key, line in self._lines.items() if key in current}
+        dropped = [line for key, line in self._lines.items() if key not in current]
+        self._lines = kept
+        pools = {id(line.pool) for line in kept.values()}
+        authorizers = {id(line.authorizer) for line in kept.values()}
+        for line in dropped:
+            if id(line.authorizer) not in authorizers:
+                await line.authorizer.close()
+            if id(line.pool) not in pools and not line.pool.closing:
+                line.pool.closing = True
+                await line.pool.close_if_idle()
+        self._pools = {key: pool for key, pool in self._pools.items() if not pool.closing}
+
+    async def close(self) -> None:
+        await self.keep_only(())
+
+
+async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool) -> Answer:
+    raw: Headers = [(name.lower(), value) for name, value in response.headers.raw]
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    answer = Answer(response.status_code, raw, stream, pool)
+    good = 200 <= response.status_code < 300
+    if good and answer.content_type != "text/html":
+        return answer
+    body = b""
+    try:
+        body = await answer.read(MOST_ERROR_BYTES, provider.idle_timeout)
+    except (TimeoutError, httpx.TransportError):
+        pass  # the status is the news; its text never came
+    finally:
+        await answer.close()
+    if good:
+        raise Fault(502, "the upstream answered with a web page", response.status_code, raw)
+    raise Fault(response.status_code, f"upstream answered {response.status_code}", response.status_code, raw, body)
+
+
+def fault_of(error: httpx.TransportError) -> Fault:
+    """A transport's failure before an answer, in the words of `retry_on`."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ConnectError | httpx.UnsupportedProtocol):
+        return Fault("connect", f"no connection: {text}")
+    if isinstance(error, httpx.TimeoutException):
+        return Fault("timeout", f"no answer: {text}")
+    return Fault("connect", f"the connection broke: {text}")
