@@ -24,7 +24,8 @@ class Candidate:
 class Resolution:
     """Targets in the order to try them, and those passed over with the reason, for people.
 
-    Without candidates, `retry_after` is the number of seconds until the first target can be tried again; None if no
+    Targets that only rest (a 429) are tried after all, the first to return first, when nothing else is left. Without
+    candidates, `retry_after` is the number of seconds until the first target can be tried again; None if no
     waiting helps, because the route has no target that takes traffic.
     """
 
@@ -42,6 +43,7 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
     candidates: list[Candidate] = []
     passed_over: list[tuple[TargetConf, str]] = []
     waits: list[float] = []
+    resting: list[tuple[float, Candidate]] = []
     key = "" if route.sticky == "none" else sticky_key
     for _, tier in groupby(sorted(route.targets, key=lambda target: target.tier), key=lambda target: target.tier):
         able: list[tuple[TargetConf, TargetHealth]] = []
@@ -52,9 +54,16 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
             elif state.reason:
                 passed_over.append((target, state.reason))
                 waits.append(state.until - now)
+                if state.state == "closed":
+                    resting.append((state.until, Candidate(target, now - state.until)))
             else:
                 able.append((target, state))
         candidates += _ordered(route.strategy, able, key, random)
+    if not candidates and resting:
+        # A target that asked for a rest still answers best for itself: its own 429 tells the client more than ours would.
+        candidates = [candidate for _, candidate in sorted(resting, key=lambda pair: pair[0])]
+        back = {candidate.target.key for candidate in candidates}
+        passed_over = [pair for pair in passed_over if pair[0].key not in back]
     retry_after = max(min(waits), 0.0) if waits and not candidates else None
     return Resolution(tuple(candidates), tuple(passed_over), retry_after)
 

@@ -20,7 +20,7 @@ from routing.targets import RouteConf, TargetConf
 
 SHORT_WAIT = 2.0  # seconds; an upstream that asks for more is left for the next target
 FIRST_PAUSE = 0.25  # seconds before the same target is called again; doubles each time, with jitter
-TARGET_FAULTS = frozenset({"connect", "timeout", 401, 403, 408, 429, 500, 502, 503, 504, 529})
+TARGET_FAULTS = frozenset({"connect", "timeout", 401, 408, 429, 500, 502, 503, 504, 529})
 
 
 class Attempts:

@@ -30,7 +30,7 @@ from routing.proxy.errors import (
     unknown_model,
 )
 from routing.proxy.exchange import Exchange
-from routing.proxy.relay import StreamRelay, relay_whole
+from routing.proxy.relay import StreamRelay, relay_whole, upstream_id
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution, resolve
 from routing.snapshot import Snapshot
@@ -161,6 +161,7 @@ def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House)
 async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House) -> None:
     """The answer's way to the client; what it used is on the record, whatever happens on the way."""
     provider = sent.target.provider
+    exchange.entry.upstream_request_id = upstream_id(answer)
     counting = exchange.call.operation == COUNT_TOKENS
     try:
         if answer.content_type == "text/event-stream" and not counting:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from routing.formats.anthropic import PING, error_event
-from routing.formats.base import Headers
+from routing.formats.base import Headers, header
 from routing.formats.headers import for_client
 from routing.formats.meter import StreamMeter, usage_of
 from routing.proxy.errors import upstream_failed
@@ -195,6 +195,12 @@ def _swallow_cancellation() -> None:
 def estimated_input(size: int) -> int:
     """Input tokens of a body of `size` bytes that no upstream has counted."""
     return size // CHARACTERS_PER_TOKEN
+
+
+def upstream_id(answer: Answer) -> str:
+    """The upstream's own id of the request, for its support."""
+    found = header(answer.headers, b"request-id") or header(answer.headers, b"x-amzn-requestid")
+    return found.decode("latin-1")[:200]
 
 
 async def relay_whole(exchange: Exchange, answer: Answer, *, idle: float) -> None:

@@ -156,11 +156,25 @@ def test_when_all_rest_the_caller_learns_when_the_first_returns() -> None:
     one, two = target("one"), target("two")
     conf, health = route(one, two), Health()
     health.failed(one, 500, 0.0, route=conf)
-    health.failed(two, 429, 0.0, route=conf, retry_after=12.0)
+    health.failed(two, 502, 0.0, route=conf, retry_after=42.0)
     resolution = ask(conf, health, now=2.0)
     assert resolution.candidates == ()
-    assert resolution.retry_after == pytest.approx(10.0)
+    assert resolution.retry_after == pytest.approx(28.0)
     assert len(resolution.passed_over) == 2
+
+
+def test_when_nothing_else_is_left_a_resting_target_is_asked_after_all() -> None:
+    """Its own 429 tells the client more than a made-up 529, and the rest may be over sooner than it said."""
+    one, two, three = target("one"), target("two"), target("three")
+    conf, health = route(one, two, three), Health()
+    health.failed(one, 429, 0.0, route=conf, retry_after=20.0)
+    health.failed(two, 429, 0.0, route=conf, retry_after=12.0)
+    assert names(ask(conf, health, now=2.0)) == ["three"]
+    health.failed(three, 500, 2.0, route=conf)
+    resolution = ask(conf, health, now=3.0)
+    assert names(resolution) == ["two", "one"]
+    assert [each.provider.name for each, _ in resolution.passed_over] == ["three"]
+    assert resolution.retry_after is None
 
 
 def test_a_half_open_target_gets_one_probe_and_then_is_passed_over() -> None:
