@@ -203,13 +203,13 @@ class ModelAlias(Versioned):
         super().clean()
         if not self.name or any(ord(char) < 33 or char == "\x7f" for char in self.name):
             raise ValidationError({"name": "A model's name has no spaces and no control characters."})
-        if "*" in self.name:
+        if "*" in self.name and self.enabled:
             self._refuse_equal_pattern()
 
     def _refuse_equal_pattern(self) -> None:
         """Two patterns with as many literal characters that can match one name would leave the choice to chance."""
         mine = literal_length(self.name)
-        for other in ModelAlias.objects.filter(name__contains="*").exclude(pk=self.pk):
+        for other in ModelAlias.objects.filter(name__contains="*", enabled=True).exclude(pk=self.pk):
             if literal_length(other.name) == mine and patterns_overlap(self.name, other.name):
                 raise ValidationError(
                     {"name": f"As specific as {other.name!r}, which can match the same names; make one longer."}

@@ -1,0 +1,69 @@
+"""Reads of the routing configuration for people: who serves a name, with which shares, and why not the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from routing.snapshot import Snapshot, load_snapshot
+from routing.targets import RouteConf, TargetConf
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One target of the route. `percent` is its part of its tier's traffic while all are well: None where that depends
+    on what they do (`latency`), 0 for one that only steps in. `reason` says why a target takes none at all."""
+
+    provider: str
+    model: str
+    tier: int
+    weight: int
+    percent: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who serves `asked`. Without a fitting alias `alias` is empty and `closest` suggests names."""
+
+    asked: str
+    alias: str = ""
+    route: str = ""
+    strategy: str = ""
+    shares: tuple[Share, ...] = ()
+    closest: tuple[str, ...] = ()
+
+
+def who_serves(name: str, snapshot: Snapshot | None = None) -> Served:
+    """The alias and route for a name as a client would ask, and its targets in order, those that cannot serve last."""
+    snapshot = snapshot or load_snapshot()
+    alias = snapshot.find(name)
+    if alias is None:
+        return Served(name, closest=snapshot.closest(name, lambda each: True))
+    return Served(name, alias.name, alias.route.name, alias.route.strategy, route_shares(alias.route))
+
+
+def route_shares(route: RouteConf) -> tuple[Share, ...]:
+    """All targets of a route with their shares, tier by tier; those left out come last."""
+    shares: list[Share] = []
+    for tier in sorted({target.tier for target in route.targets}):
+        members = [target for target in route.targets if target.tier == tier]
+        shares += _tier_shares(route.strategy, [target for target in members if target.weight])
+        shares += [_idle(target) for target in members if not target.weight]
+    shares += [Share(each.provider, each.model, each.tier, each.weight, 0.0, each.reason) for each in route.left_out]
+    return tuple(shares)
+
+
+def _tier_shares(strategy: str, targets: Sequence[TargetConf]) -> list[Share]:
+    total = sum(target.weight for target in targets)
+    percents: list[float | None] = [100 * target.weight / total for target in targets]
+    if strategy == "priority":
+        percents = [100.0 if index == 0 else 0.0 for index in range(len(targets))]
+    elif strategy == "latency" and len(targets) > 1:
+        percents = [None] * len(targets)
+    return [
+        Share(target.provider.name, target.model, target.tier, target.weight, percent)
+        for target, percent in zip(targets, percents, strict=True)
+    ]
+
+
+def _idle(target: TargetConf) -> Share:
+    return Share(target.provider.name, target.model, target.tier, 0, 0.0, "it has the weight zero and takes no traffic")

@@ -1,0 +1,149 @@
+"""Every write of routing, whichever door it comes through: providers with credentials, routes with targets, aliases.
+
+A refused value is a ValidationError with a sentence. Each function writes through a ChangeSet, so the change is audited
+and running processes notice it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from django.core.exceptions import ValidationError
+
+from accounting.audit.changes import ChangeSet, StaleVersion
+from gateway_project.crypto import UnreadableSecret
+from routing.conf import CREDENTIAL_KINDS, check_targets
+from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
+
+
+def save_provider(
+    change: ChangeSet,
+    provider: Provider,
+    *,
+    credential_kind: str | None = None,
+    credential_values: Mapping[str, str] | None = None,
+    expected_version: int | None = None,
+) -> None:
+    """Writes a provider, and its credential when a kind is given. A new provider needs one.
+
+    With a kind, `credential_values` are all the values of the credential; None keeps those stored (of the same kind).
+    Problems of the credential are reported under the name `credential`.
+    """
+    is_new = provider._state.adding
+    if is_new and credential_kind is None:
+        raise ValidationError(
+            {"credential": "A provider needs a credential; choose the kind none if it asks for none."}
+        )
+    change.save(provider, expected_version=expected_version)
+    credential = Credential.objects.defer("values").filter(provider=provider).first()
+    if credential is None:
+        credential = Credential(provider=provider)
+    if credential_kind is None:
+        _check_kept(credential, provider)
+        return
+    if credential_values is not None:
+        credential.values = dict(credential_values)
+    elif credential.kind != credential_kind:
+        credential.values = {}
+    credential.provider, credential.kind = provider, credential_kind
+    try:
+        change.save(credential)
+    except ValidationError as error:
+        raise ValidationError({"credential": error.messages}) from None
+
+
+def merged_values(provider: Provider, kind: str, given: Mapping[str, str]) -> dict[str, str]:
+    """A form's values over the stored ones of the same kind: what a form leaves empty stays as it is.
+
+    Raises UnreadableSecret when the stored values cannot be opened and something would have to be kept.
+    """
+    filled = {name: value for name, value in given.items() if value}
+    known = CREDENTIAL_KINDS.get(kind)
+    same_kind = Credential.objects.filter(provider=provider, kind=kind) if provider.pk else Credential.objects.none()
+    if known is None or set(filled) >= {*known.required, *known.optional} or not same_kind.exists():
+        return filled
+    return {**same_kind.get().values, **filled}
+
+
+def save_route(
+    change: ChangeSet,
+    route: Route,
+    targets: Sequence[RouteTarget] | None = None,
+    *,
+    expected_version: int | None = None,
+    expected_targets: Mapping[int, int] | None = None,
+) -> None:
+    """Writes a route and, unless None, its whole list of targets in this order; stored ones not in the list are deleted.
+
+    An enabled route whose targets could serve nothing is refused, under the name `targets`. `expected_targets` (id →
+    version) is what the writer saw; StaleVersion tells that someone else has changed the list since.
+    """
+    stored = list(RouteTarget.objects.filter(route_id=route.pk)) if route.pk else []
+    final = stored if targets is None else list(targets)
+    if route.enabled and (problem := check_targets([_judged(target) for target in final])):
+        raise ValidationError({"targets": problem})
+    if expected_targets is not None and {target.pk: target.version for target in stored} != dict(expected_targets):
+        raise StaleVersion(route, ("targets",), deleted=False)
+    change.save(route, expected_version=expected_version)
+    if targets is None:
+        return
+    kept = {target.pk for target in targets}
+    for target in stored:
+        if target.pk not in kept:
+            change.delete(target)
+    for position, target in enumerate(targets):
+        target.route, target.position = route, position
+        change.save(target)
+
+
+def save_alias(change: ChangeSet, alias: ModelAlias, *, expected_version: int | None = None) -> None:
+    """Writes a name that clients ask for."""
+    change.save(alias, expected_version=expected_version)
+
+
+def delete_provider(change: ChangeSet, provider: Provider) -> None:
+    """Deletes a provider with its credential; one that routes still send to is refused, with their names."""
+    routes = Route.objects.filter(targets__provider=provider).distinct().order_by("name")
+    _refuse_while_used(f"The provider {provider.name}", "routes", [route.name for route in routes])
+    _empty_unreadable(provider)
+    change.delete(provider)
+
+
+def delete_route(change: ChangeSet, route: Route) -> None:
+    """Deletes a route with its targets; one that aliases lead to is refused, with their names."""
+    _refuse_while_used(f"The route {route.name}", "aliases", [alias.name for alias in route.aliases.order_by("name")])
+    change.delete(route)
+
+
+def delete_alias(change: ChangeSet, alias: ModelAlias) -> None:
+    change.delete(alias)
+
+
+def _check_kept(credential: Credential, provider: Provider) -> None:
+    """A provider may have changed to a format that its stored credential does not fit."""
+    known = CREDENTIAL_KINDS.get(credential.kind)
+    if known is not None and provider.format not in known.formats:
+        text = (
+            f"The kind {credential.kind} does not fit a provider of format {provider.format}; give another credential."
+        )
+        raise ValidationError({"credential": text})
+
+
+def _empty_unreadable(provider: Provider) -> None:
+    """Deleting reads the rows it deletes, which fails for a credential that no key opens any more."""
+    credentials = Credential.objects.filter(provider=provider)
+    try:
+        credentials.first()
+    except UnreadableSecret:
+        credentials.update(values={})
+
+
+def _judged(target: RouteTarget) -> tuple[bool, int, bool]:
+    return target.enabled, target.weight, target.provider.enabled
+
+
+def _refuse_while_used(what: str, users: str, names: Sequence[str]) -> None:
+    if not names:
+        return
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    raise ValidationError(
+        f"{what} is used by the {users} {shown}; change or delete those first, or disable it instead."
+    )
