@@ -162,7 +162,9 @@ class GatewayServer(uvicorn.Server):
                 connection.shutdown()
         await self._wait_for_requests()
         if self._gateway().active and not self.force_exit:
-            await self._end_requests()
+            # The application ends what still runs, in order and with its records, while the connections are still open.
+            log.warning("ending requests", requests=self._gateway().active)
+            await self.lifespan.shutdown()
         await super().shutdown(sockets)
         log.info("stopped")
 
@@ -171,15 +173,6 @@ class GatewayServer(uvicorn.Server):
         until = loop.time() + self._process.drain_seconds
         while self._gateway().active and not self.force_exit and loop.time() < until:  # noqa: ASYNC110 - only a count
             await asyncio.sleep(0.05)
-
-    async def _end_requests(self) -> None:
-        """Ends what still runs, and waits until each has written its record."""
-        tasks = list(self.server_state.tasks)
-        log.warning("ending requests", requests=self._gateway().active)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
 
 def _settle_collector() -> None:
