@@ -21,7 +21,8 @@ from routing.proxy.credentials.refresh import Clock, Issued, Source, TokenSource
 from routing.targets import ProviderConf
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - where key files without one mean
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - of key files that name none
+AUDIENCE = TOKEN_URI  # wherever the assertion is sent: Google's documentation and google-auth 2.62 (2026-11)
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523
 ASSERTION_LIFE = 3600  # seconds, the most that Google takes
 USUAL_LIFE = 3600.0  # of an access token whose answer does not say
@@ -122,7 +123,7 @@ def signed_assertion(account: ServiceAccount, now: float) -> str:
     claims = {
         "iss": account.email,
         "scope": SCOPE,
-        "aud": account.token_uri,
+        "aud": AUDIENCE,
         "iat": int(now),
         "exp": int(now) + ASSERTION_LIFE,
     }
