@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import ProtectedError
@@ -13,7 +14,6 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from accounting.audit.changes import ChangeSet, StaleVersion, changing
-from accounting.models import Versioned
 from gateway_project.console.access import AdministratorsWrite, actor_of
 from gateway_project.console.fields import LinesField, MomentField, TagsField
 from gateway_project.console.forms import BOOKKEEPING, VersionedForm
@@ -39,7 +39,7 @@ def sentences(error: Exception) -> str:
 class FriendlyFields:
     """Puts our form fields for lists, tags and times."""
 
-    def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         friendly = FIELDS.get(db_field.name)
         if friendly is None:
             return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
@@ -49,7 +49,7 @@ class FriendlyFields:
         )
 
 
-class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin[Any]):
+class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # type: ignore[type-arg]
     """Every table's admin: permissions by role, changes through `changing`, no bulk deletion, no second history."""
 
     form = VersionedForm
@@ -69,13 +69,9 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin[Any]):
         try:
             with self._door(request) as change:
                 request.console_change = change  # type: ignore[attr-defined]
+                self._lock(request, object_id)
                 return super().changeform_view(request, object_id, form_url, extra_context)
-        except StaleVersion:
-            # Someone saved between reading the row and writing it: now the form itself finds that it is stale.
-            with self._door(request) as change:
-                request.console_change = change  # type: ignore[attr-defined]
-                return super().changeform_view(request, object_id, form_url, extra_context)
-        except (ValidationError, ProtectedError) as error:
+        except (StaleVersion, ValidationError, ProtectedError) as error:
             messages.error(request, sentences(error))
             return HttpResponseRedirect(request.get_full_path())
 
@@ -86,23 +82,32 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin[Any]):
             with self._door(request) as change:
                 request.console_change = change  # type: ignore[attr-defined]
                 return super().delete_view(request, object_id, extra_context)
-        except (StaleVersion, ProtectedError) as error:
+        except (StaleVersion, ValidationError, ProtectedError) as error:
             messages.error(request, sentences(error))
             return HttpResponseRedirect(self.list_address())
+
+    def _lock(self, request: HttpRequest, object_id: str | None) -> None:
+        """Holds the row from before the form reads it until it is written: forms of one row come one after another."""
+        if request.method != "POST" or object_id is None:
+            return
+        try:
+            key = self.opts.pk.to_python(unquote(object_id)) if self.opts.pk else None
+        except ValidationError:
+            return
+        self.model._base_manager.select_for_update().only("pk").filter(pk=key).first()
 
     def _door(self, request: HttpRequest) -> AbstractContextManager[ChangeSet | None]:
         return changing(actor_of(request)) if request.method == "POST" else nullcontext()
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        expected = form.expected_version() if change and isinstance(form, VersionedForm) else None
-        change_set(request).save(obj, expected_version=expected)
+        change_set(request).save(obj, expected_version=obj.version if change else None)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         rows = formset.save(commit=False)
         for row in formset.deleted_objects:
             change_set(request).delete(row)
         for row in rows:
-            change_set(request).save(row, expected_version=_expected(formset, row))
+            change_set(request).save(row)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         change_set(request).delete(obj)
@@ -131,6 +136,12 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin[Any]):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"empty_hint": self.empty_hint, **(extra_context or {})})
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        obj = kwargs.get("obj")
+        context["title"] = str(obj) if obj else f"New {self.opts.verbose_name}"
+        context["subtitle"] = str(self.opts.verbose_name).capitalize() if obj else None
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
@@ -138,7 +149,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin[Any]):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[pk])
 
 
-class ConsoleInline(FriendlyFields, AdministratorsWrite, admin.TabularInline[Any, Any]):
+class ConsoleInline(FriendlyFields, AdministratorsWrite, admin.TabularInline):  # type: ignore[type-arg]
     """Rows of a table inside their parent's form."""
 
     form = VersionedForm
@@ -153,12 +164,3 @@ def change_set(request: HttpRequest) -> ChangeSet:
     """The change set of the view that handles `request`."""
     change: ChangeSet = request.console_change  # type: ignore[attr-defined]
     return change
-
-
-def _expected(formset: Any, row: models.Model) -> int | None:
-    if row._state.adding or not isinstance(row, Versioned):
-        return None
-    for form in formset.initial_forms:
-        if form.instance is row and isinstance(form, VersionedForm):
-            return form.expected_version()
-    return None

@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
 
 from accounting.models import AuditEvent
 
@@ -15,7 +14,7 @@ BOOKKEEPING = ("version", "shown")
 NOT_SHOWN = frozenset({*BOOKKEEPING, "id", "DELETE"})
 
 
-class VersionedForm(forms.ModelForm[Any]):
+class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
     """A form of a `Versioned` row.
 
     It carries the version it was opened on, and the values it showed then. Saved on an older version, it is shown
@@ -23,14 +22,14 @@ class VersionedForm(forms.ModelForm[Any]):
     names what somebody else changed. `write_only` fields (secrets) never travel back to the page.
     """
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
     shown = forms.CharField(required=False, widget=forms.HiddenInput)
     write_only: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial["version"] = self.instance.version
+            self.initial["version"] = self.current_version()
             self.initial["shown"] = json.dumps(self._current(), cls=DjangoJSONEncoder)
 
     @cached_property
@@ -41,7 +40,7 @@ class VersionedForm(forms.ModelForm[Any]):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and self.changed_data and cleaned.get("version") != self.instance.version:
+        if self.instance.pk and self.changed_data and cleaned.get("version") != self.current_version():
             sentence = self._what_changed()
             self._show_what_stands_there_now()
             raise ValidationError(sentence, code="stale")
@@ -98,16 +97,6 @@ class VersionedForm(forms.ModelForm[Any]):
             if name not in kept and name not in {"id", "DELETE"}:
                 field.bound_data = lambda data, initial: initial  # type: ignore[method-assign]
 
-    def expected_version(self) -> int | None:
-        """The version that saving must find."""
-        version: int | None = self.cleaned_data.get("version")
-        return version
-
-
-def is_versioned(form: forms.BaseForm) -> bool:
-    return isinstance(form, VersionedForm)
-
-
-def forms_of(formset: Any) -> dict[models.Model, Any]:
-    """The form behind each existing row of a formset."""
-    return {form.instance: form for form in formset.initial_forms}
+    def current_version(self) -> str:
+        """What the hidden field holds: the version of everything that the form edits."""
+        return str(self.instance.version)

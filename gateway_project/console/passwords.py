@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AdminPasswordChangeForm, PasswordChangeForm
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.http import HttpRequest
 
 from accounting.audit.changes import Actor, changing
@@ -31,7 +31,7 @@ class OwnPasswordForm(Audited, PasswordChangeForm):
         return type("OwnPassword", (cls,), {"actor": actor_of(request)})
 
 
-class SomeonesPasswordForm(Audited, AdminPasswordChangeForm):
+class SomeonesPasswordForm(Audited, SetPasswordForm):
     """An administrator sets the password of another person."""
 
     @classmethod

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -13,6 +14,8 @@ from django.utils import timezone
 from gateway_project.console.access import is_administrator, may_enter
 from gateway_project.console.overview import read_overview
 from gateway_project.console.passwords import OwnPasswordForm
+from routing.conf import matches
+from routing.models import ModelAlias
 
 # Group → (app, model, name in the sidebar).
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -91,12 +94,17 @@ class ConsoleSite(admin.AdminSite):
         return HttpResponseRedirect(f"{reverse('accounts:login')}?{urlencode({'next': wanted})}")
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        request.POST  # noqa: B018  # read before the form, which needs the address for the audit event
-        from django.contrib.auth.views import PasswordChangeView
-
         return PasswordChangeView.as_view(
             form_class=OwnPasswordForm.of(request),
             success_url=reverse("admin:password_change_done"),
             extra_context={**self.each_context(request), **(extra_context or {})},
             template_name="registration/password_change_form.html",
         )(request)
+
+    def example_model(self, patterns: list[str]) -> str:
+        """A name that a client with these allowed models can ask for: an exact alias in use, for lines to paste."""
+        names = ModelAlias.objects.filter(enabled=True, route__enabled=True).exclude(name__contains="*")
+        known = list(names.order_by("name").values_list("name", flat=True)[:500])
+        allowed = [name for name in known if any(matches(pattern, name) for pattern in patterns)]
+        plain = [name for name in allowed if not any(char in name for char in ".@/:")]
+        return (plain or allowed or ["claude-sonnet-4-5"])[0]
