@@ -1,0 +1,158 @@
+"""Reading the spool back: lines of a segment from where the last batch ended, and the folders of dead processes."""
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from accounting.money.entry import Entry
+from accounting.money.spool import END, FINAL, OPENING, remove_folder, segments_of, take_lock
+from gateway_project.telemetry import logger
+
+MOST = 500  # finals in one batch
+_CHUNK = 1 << 20
+log = logger(__name__)
+_decoder = msgspec.json.Decoder(Entry)
+
+
+class Quarantine:
+    """A file beside the spool's folders for lines that nobody can read and entries that the database refuses."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "quarantine.jsonl"
+
+    def keep(self, line: bytes, why: str, request_id: str = "") -> None:
+        """Raises OSError if it cannot be kept; then the line stays where it is."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, line.rstrip(b"\n") + b"\n")
+        finally:
+            os.close(descriptor)
+        log.error("a line of the spool was put into quarantine", why=why, request_id=request_id, file=str(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Finished requests, and the lines nobody can read, that stand before `end` in a segment; `more` follow."""
+
+    entries: Sequence[Entry] = ()
+    unreadable: Sequence[bytes] = ()
+    openings: Sequence[bytes] = ()
+    end: int = 0
+    more: bool = False
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.unreadable)
+
+
+class SegmentReader:
+    """Reads one segment, which may still grow. What is read counts as done only after `done`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self.position = 0
+
+    def read(self) -> Batch:
+        """The next whole lines, at most `MOST` finals among them. A line that is not whole yet, or torn, is not read."""
+        size, data = _CHUNK, b""
+        while b"\n" not in data:
+            data = os.pread(self._descriptor, size, self.position)
+            if len(data) < size:
+                break
+            size *= 2
+        return _batch(data[: data.rfind(b"\n") + 1], self.position, more=len(data) == size)
+
+    def done(self, batch: Batch) -> None:
+        self.position = batch.end
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _batch(data: bytes, position: int, *, more: bool) -> Batch:
+    entries: list[Entry] = []
+    unreadable: list[bytes] = []
+    openings: list[bytes] = []
+    for line in data.splitlines(keepends=True):
+        position += len(line)
+        if line.startswith(OPENING):
+            openings.append(line)  # read only when their process has died
+        elif (entry := decode(line, FINAL)) is not None:
+            entries.append(entry)
+        else:
+            unreadable.append(line)
+        if len(entries) == MOST:
+            more = True
+            break
+    return Batch(entries, unreadable, openings, position, more)
+
+
+def decode(line: bytes, kind: bytes) -> Entry | None:
+    """The entry of a line of this kind, or None if it cannot be read."""
+    if not line.startswith(kind) or not line.endswith(END):
+        return None
+    try:
+        return _decoder.decode(line[len(kind) : -len(END)])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def as_shut_down(opening: Entry) -> Entry:
+    """The record of a request that its process did not live to finish: nothing is known but how it began."""
+    return msgspec.structs.replace(opening, outcome="shut_down", reason="process_ended", estimated=True)
+
+
+def adopted(root: Path, own: Path) -> Generator[Batch, None, None]:
+    """What dead processes left in their folders, in batches; asking for the next one says that the last is stored.
+
+    A folder goes when all of it is stored, the requests that its process had begun and not finished included.
+    """
+    for folder in sorted(root.iterdir()):
+        if folder == own or folder.name.startswith(".") or not folder.is_dir():
+            continue
+        lock = take_lock(folder)
+        if lock is None:
+            continue
+        log.info("adopting the spool of a process that has ended", folder=folder.name)
+        try:
+            yield from _whole_folder(folder)
+            remove_folder(folder)
+        except OSError as error:
+            log.error("a spool cannot be adopted", folder=folder.name, error=str(error))
+        finally:
+            os.close(lock)
+
+
+def _whole_folder(folder: Path) -> Iterator[Batch]:
+    """Its finals, oldest first, then the requests that it had begun and not finished."""
+    unfinished: dict[str, Entry] = {}
+    for path in segments_of(folder):
+        yield from _whole_segment(path, unfinished)
+    left = [as_shut_down(entry) for entry in unfinished.values()]
+    for start in range(0, len(left), MOST):
+        yield Batch(left[start : start + MOST])
+
+
+def _whole_segment(path: Path, unfinished: dict[str, Entry]) -> Iterator[Batch]:
+    """`unfinished` gains the requests that were opened here and loses those that ended."""
+    reader = SegmentReader(path)
+    try:
+        while (batch := reader.read()).end > reader.position:
+            unreadable = list(batch.unreadable)
+            for line in batch.openings:
+                opening = decode(line, OPENING)
+                if opening is None:
+                    unreadable.append(line)
+                else:
+                    unfinished[opening.request_id] = opening
+            for (
+                entry
+            ) in batch.entries:  # an opening never follows its final, so the order between the two is lost safely
+                unfinished.pop(entry.request_id, None)
+            yield replace(batch, unreadable=unreadable)
+            reader.done(batch)
+    finally:
+        reader.close()
