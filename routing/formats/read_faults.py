@@ -4,6 +4,7 @@ Anthropic sends its envelope; Bedrock a message and a header that names the erro
 Google's, the latter also inside a list of one. The edge in front of them sends HTML, plain text, or nothing.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -76,16 +77,23 @@ def read_error(upstream_format: str, status: int, headers: Headers, body: bytes)
     """What an answer outside 2xx says. Never raises."""
     lowered = [(name.lower(), value) for name, value in headers]
     found = _fields(body)
-    common = {
-        "retry_after": _value(lowered, b"retry-after"),
-        "should_retry": _value(lowered, b"x-should-retry") if upstream_format == ANTHROPIC else "",
-    }
+    fault = _understood(upstream_format, status, lowered, found, body)
+    return replace(
+        fault,
+        retry_after=_value(lowered, b"retry-after"),
+        should_retry=_value(lowered, b"x-should-retry") if upstream_format == ANTHROPIC else "",
+    )
+
+
+def _understood(
+    upstream_format: str, status: int, headers: Headers, found: dict[str, msgspec.Raw], body: bytes
+) -> UpstreamFault:
     if upstream_format == BEDROCK:
-        return _amazon(status, lowered, found, common)
+        return _amazon(status, headers, found)
     error = _object(found.get("error"))
     if "status" in error or "code" in error:
-        return _google(upstream_format, status, error, body, common)
-    return _anthropic(upstream_format, status, found, body, common)
+        return _google(upstream_format, status, error, body)
+    return _anthropic(upstream_format, status, found, body)
 
 
 def kind_of_status(status: int) -> str:
@@ -95,9 +103,7 @@ def kind_of_status(status: int) -> str:
     return faults.INVALID if 400 <= status < 500 else faults.INTERNAL
 
 
-def _anthropic(
-    upstream: str, status: int, found: dict[str, msgspec.Raw], body: bytes, common: dict[str, str]
-) -> UpstreamFault:
+def _anthropic(upstream: str, status: int, found: dict[str, msgspec.Raw], body: bytes) -> UpstreamFault:
     raw = found.get("error")
     error = _object(raw)
     return UpstreamFault(
@@ -109,13 +115,10 @@ def _anthropic(
         error_code=_text(_object(error.get("details")).get("error_code")),
         object_json=bytes(raw) if raw is not None and error else b"",
         body=body if error else b"",
-        **common,
     )
 
 
-def _google(
-    upstream: str, status: int, error: dict[str, msgspec.Raw], body: bytes, common: dict[str, str]
-) -> UpstreamFault:
+def _google(upstream: str, status: int, error: dict[str, msgspec.Raw], body: bytes) -> UpstreamFault:
     name = _text(error.get("status"))
     return UpstreamFault(
         format=upstream,
@@ -124,18 +127,17 @@ def _google(
         type=name,
         message=_text(error.get("message")),
         body=body,
-        **common,
     )
 
 
-def _amazon(status: int, headers: Headers, found: dict[str, msgspec.Raw], common: dict[str, str]) -> UpstreamFault:
+def _amazon(status: int, headers: Headers, found: dict[str, msgspec.Raw]) -> UpstreamFault:
     name = _value(headers, b"x-amzn-errortype") or _text(found.get("__type")) or _text(found.get("code"))
     name = name.partition(":")[0].rpartition("#")[2]
     message = _text(found.get("message")) or _text(found.get("Message"))
     kind = _BY_AMAZON_NAME.get(name) or kind_of_status(status)
     if kind == faults.PERMISSION and any(words in message.lower() for words in _CREDENTIAL_WORDS):
         kind = faults.CREDENTIAL
-    return UpstreamFault(BEDROCK, kind, status, name, message, **common)
+    return UpstreamFault(BEDROCK, kind, status, name, message)
 
 
 def _fields(body: bytes) -> dict[str, msgspec.Raw]:
