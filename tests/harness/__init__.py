@@ -14,7 +14,7 @@ from tests.harness.config import (
     target,
 )
 from tests.harness.databases import postgres_database
-from tests.harness.process import Gateway, Template, wait_until
+from tests.harness.process import Gateway, Record, Template, send, wait_until
 
 __all__ = [
     "KEYS",
@@ -24,11 +24,13 @@ __all__ = [
     "Client",
     "Config",
     "Gateway",
+    "Record",
     "Reply",
     "Template",
     "alias",
     "postgres_database",
     "provider_entry",
+    "send",
     "route",
     "standard_config",
     "target",

@@ -1,0 +1,108 @@
+"""No answered request loses its record, and none has two: after `kill -9`, and while the database is away."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from tests.gateway.bodies import ask
+from tests.gateway.conftest import OwnGateway
+from tests.gateway.load import Load, wait_for
+from tests.harness import Cable, Gateway, postgres_database, wait_until
+
+
+def all_recorded(gateway: Gateway, answered: list[str], timeout: float = 10) -> list[str]:
+    """The ids on record, once all answered ones are among them."""
+    recorded: list[str] = []
+
+    def complete() -> bool:
+        recorded[:] = [record["request_id"] for record in gateway.records()]
+        return set(answered) <= set(recorded)
+
+    wait_until(complete, timeout=timeout, what="a record of every answered request")
+    return recorded
+
+
+def test_kill_in_the_middle_of_load_loses_and_doubles_nothing(own_gateway: OwnGateway) -> None:
+    with own_gateway() as (gateway, provider):
+        answered: list[str] = []
+        for _ in range(3):
+            with Load(gateway, 6) as account:
+                wait_for(account, 60)
+                gateway.kill9()
+            answered += account.answered
+            assert account.refused == []
+            provider.violations.clear()  # a process that is killed may leave half a request behind
+            gateway.start()
+        assert len(set(answered)) == len(answered) >= 180
+        recorded = all_recorded(gateway, answered)
+        assert [name for name, count in Counter(recorded).items() if count > 1] == []
+        outcomes = {record["request_id"]: record["outcome"] for record in gateway.records()}
+        assert {outcomes[request_id] for request_id in answered} == {"served"}
+        # Those that were cut off are not forgotten either: at most one for each client and kill.
+        cut = [name for name in recorded if name not in set(answered)]
+        assert len(cut) <= 3 * 6
+        tokens = [record["tokens"] for record in gateway.records(outcome="served")]
+        assert all(each["output"] > 0 for each in tokens)
+
+
+@pytest.mark.postgres
+def test_database_outage_fails_no_request_and_loses_no_record(own_gateway: OwnGateway) -> None:
+    with postgres_database() as url:
+        _outage(own_gateway, url)
+
+
+def _outage(own_gateway: OwnGateway, url: str) -> None:
+    host, _, name = url.rpartition("@")[2].partition("/")
+    address, _, port = host.partition(":")
+    with Cable(int(port or 5432), address) as cable:
+        through = url.replace(host, f"127.0.0.1:{cable.port}")
+        assert name in through
+        with (
+            own_gateway(environment={"DATABASE_URL": through}) as (gateway, _),
+            Load(gateway, 4, pause=0.02) as account,
+        ):
+            wait_for(account, 50)
+            cable.cut()
+            begun = len(account.answered)
+            # As long as an outage that everything must notice: pollers, the recorder, pooled connections.
+            time.sleep(5)
+            during = len(account.answered) - begun
+            cable.mend()
+            wait_for(account, len(account.answered) + 50)
+            assert during > 50
+            assert account.refused == []
+            assert account.broken == []
+            answered = list(account.answered)
+            recorded = all_recorded(gateway, answered, timeout=20)
+            assert len(set(recorded)) == len(recorded)
+
+
+@pytest.mark.postgres
+def test_postgres_serves_and_records_like_sqlite(own_gateway: OwnGateway) -> None:
+    with postgres_database() as url, own_gateway(environment={"DATABASE_URL": url}) as (gateway, _):
+        ids = [gateway.post(ask(stream=streamed)).value("request-id") for streamed in (False, True)]
+        records = gateway.wait_records(2)
+        assert {record["request_id"] for record in records} == set(ids)
+        assert {record["tokens"]["output"] > 0 for record in records} == {True}
+
+
+def test_kill_while_streams_are_open_records_them_once(own_gateway: OwnGateway) -> None:
+    """Requests that the client never saw the end of are recovered from their opening entry."""
+    from tests.fake_provider import Hang, stream
+    from tests.gateway.bodies import BLOCK, START, delta
+    from tests.harness import send
+
+    with own_gateway() as (gateway, provider):
+        provider.on_model("claude-same", stream(START, BLOCK, delta("x"), Hang()))
+        with gateway.client() as client:
+            send(client, ask(stream=True))
+            request_id = client.head().value("request-id")
+            client.until(delta("x"))
+            gateway.kill9()
+        gateway.start()
+        record = gateway.record(request_id, timeout=5)
+        assert record["outcome"] == "shut_down"
+        assert record["team"] == "alpha"
+        gateway.restart()
+        assert len(gateway.records(request_id=request_id)) == 1
