@@ -43,6 +43,9 @@ serve: setup                   ## the production server
 test: setup-dev browser        ## every test; PostgreSQL and Redis too where they are reachable
 	$(BIN)/python -m pytest
 
+bench: setup                   ## the gateway beside nginx, on one core; needs nginx and wrk
+	@$(BIN)/python -m bench.run $(BENCH)
+
 lint: setup-dev                ## style, layers, templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

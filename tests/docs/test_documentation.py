@@ -1,0 +1,105 @@
+"""The pages name what exists: each setting, command, key of the configuration file and module; their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+APPS = ("gateway_project", "routing", "accounting")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def settings_read() -> list[str]:
+    """Names of the environment variables that settings.py and environment.py read."""
+    code = text("gateway_project/settings.py") + text("gateway_project/environment.py")
+    calls = r"\b(?:read|read_integer|read_list|read_flag|secret_or_generated)\(\s*\"([A-Z_]+)\""
+    return sorted(set(re.findall(calls, code)))
+
+
+def test_the_settings_are_found_at_all() -> None:
+    assert {"GATEWAY_DATA_DIR", "DATABASE_URL", "GATEWAY_LOG_JSON", "GATEWAY_FIELD_KEYS"} <= set(settings_read())
+
+
+@pytest.mark.parametrize("name", settings_read())
+def test_every_setting_is_documented(name: str) -> None:
+    assert re.search(rf"^\| `{name}` \|", text("docs/configure.md"), re.MULTILINE), f"{name} has no row"
+
+
+def test_no_setting_is_documented_that_is_not_read() -> None:
+    rows = re.findall(r"^\| `([A-Z][A-Z_]+)` \|", text("docs/configure.md"), re.MULTILINE)
+    assert sorted(rows) == settings_read()
+
+
+@pytest.mark.parametrize("name", sorted(name for name, app in get_commands().items() if app in APPS))
+def test_every_command_is_documented(name: str) -> None:
+    assert f"`{name}" in text("docs/operate.md")
+
+
+def keys_of(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return {str(key) for key in value} | {key for each in value.values() for key in keys_of(each)}
+    if isinstance(value, list):
+        return {key for each in value for key in keys_of(each)}
+    return set()
+
+
+def test_every_key_of_the_quick_start_is_documented() -> None:
+    documented = text("docs/configure.md")
+    for key in keys_of(yaml.safe_load(text("routing/quickstart.yaml"))):
+        assert f"`{key}`" in documented, f"the key {key} is not documented"
+
+
+def modules() -> list[str]:
+    found = []
+    for app in APPS:
+        for path in sorted((ROOT / app).iterdir()):
+            if path.suffix == ".py" and path.stem != "__init__":
+                found.append(f"{app}/{path.stem}")
+            elif (path / "__init__.py").exists():
+                found.append(f"{app}/{path.name}/")
+    return found
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_has_its_place_on_the_layout_page(name: str) -> None:
+    app, _, module = name.partition("/")
+    section = text("docs/layout.md").split(f"### {app}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    assert re.search(rf"^\|[^|]*`{module.rstrip('/')}/?`[^|]*\|", section, re.MULTILINE), f"{name} is not listed"
+
+
+def test_every_top_level_folder_is_on_the_layout_page() -> None:
+    page = text("docs/layout.md")
+    tracked = {"gateway_project", "routing", "accounting", "templates", "static", "tests", "bench", "docs", "deploy"}
+    for folder in tracked:
+        assert f"`{folder}/`" in page
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{target} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{target} has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_routines_that_pages_name_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    for name in re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        assert name in targets, f"make {name} does not exist"
