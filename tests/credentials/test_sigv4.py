@@ -1,8 +1,5 @@
 """What the gateway signs, AWS takes: every signature is checked by `tests.fake_aws`, which knows no botocore."""
 
-# mypy: disallow-untyped-calls=False
-# (botocore has no types.)
-
 import hashlib
 from datetime import UTC, datetime
 from urllib.parse import quote

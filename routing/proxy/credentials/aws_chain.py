@@ -1,8 +1,5 @@
 """The standard AWS chain, asked by botocore: environment, profile, container, instance. Blocking: for a thread only."""
 
-# mypy: disallow-untyped-calls=False
-# (botocore has no types.)
-
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 

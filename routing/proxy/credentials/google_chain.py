@@ -4,7 +4,7 @@ Blocking: for a thread only.
 """
 
 # mypy: disallow-untyped-calls=False
-# (google-auth has no types.)
+# (google-auth says that it is typed, and these functions are not.)
 
 from datetime import UTC
 

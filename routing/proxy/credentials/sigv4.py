@@ -3,9 +3,6 @@
 Imports botocore, which doubles the start time: nothing but `aws` imports this module, and only once it is needed.
 """
 
-# mypy: disallow-untyped-calls=False
-# (botocore has no types.)
-
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +16,7 @@ from routing.formats.base import Headers
 _OWN = frozenset({b"x-amz-date", b"x-amz-security-token", b"x-amz-content-sha256"})
 
 
-class Signer(SigV4Auth):
+class Signer(SigV4Auth):  # type: ignore[misc]
     """Signs with one set of keys, for one region and service. The derived key is kept for its day."""
 
     def __init__(self, keys: tuple[str, str, str | None], service: str, region: str) -> None:
@@ -43,6 +40,12 @@ class Signer(SigV4Auth):
         self._inject_signature_to_request(request, self.signature(text, request))
         added = ("Authorization", "X-Amz-Date", "X-Amz-Security-Token")
         return [(name.lower().encode(), request.headers[name].encode()) for name in added if name in request.headers]
+
+    def headers_to_sign(self, request: Any) -> Any:
+        """botocore gathers them twice for one signature; once is a third of the work less."""
+        if "signed" not in request.context:
+            request.context["signed"] = super().headers_to_sign(request)
+        return request.context["signed"]
 
     def payload(self, request: Any) -> str:
         digest: str = request.context["payload"]
