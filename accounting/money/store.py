@@ -52,7 +52,7 @@ def _limits() -> tuple[tuple[str, int | None], ...]:
     return tuple((field.name, _limit(field)) for field in RequestRecord._meta.concrete_fields if field.name in known)
 
 
-def _limit(field: models.Field[Any, Any]) -> int | None:
+def _limit(field: "models.Field[Any, Any]") -> int | None:
     if isinstance(field, models.TextField):
         return MOST_ERROR_TEXT
     for kind, most in _MOST.items():

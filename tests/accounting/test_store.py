@@ -1,0 +1,148 @@
+"""What the spool hands over reaches the table whole, once, and whatever its values are."""
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounting.models import RequestRecord
+from accounting.money.entry import Attempt, Entry
+from accounting.money.recorder import Recorder
+from accounting.money.store import store_records
+from tests.accounting.conftest import SERVER
+
+
+def entry(name: str = "a", **fields: Any) -> Entry:
+    return Entry(request_id=name, started_at=1_800_000_000.25, **fields)
+
+
+def test_every_field_of_an_entry_has_its_column() -> None:
+    columns = {field.name for field in RequestRecord._meta.concrete_fields}
+    assert set(Entry.__struct_fields__) == columns - {"id"}
+
+
+def test_a_record_is_stored_as_it_was_handed_over(any_database: str) -> None:
+    attempt = Attempt(provider="main", model="claude", status=529, error="overloaded", duration_ms=3.5)
+    store_records([entry(attempts=[attempt], betas_removed=["x"], tokens_input=10**12, ttft_ms=1.5, stream=True)])
+    record = RequestRecord.objects.get()
+    assert record.started_at == datetime.fromtimestamp(1_800_000_000.25, UTC)
+    assert record.attempts == [
+        {"provider": "main", "model": "claude", "status": 529, "error": "overloaded", "duration_ms": 3.5}
+    ]
+    assert (record.betas_removed, record.tokens_input, record.ttft_ms, record.stream) == (["x"], 10**12, 1.5, True)
+
+
+def test_storing_again_changes_nothing(any_database: str) -> None:
+    store_records([entry("a", status=200), entry("b")])
+    store_records([entry("b"), entry("a", status=500), entry("c")])
+    assert sorted(RequestRecord.objects.values_list("request_id", "status")) == [("a", 200), ("b", 0), ("c", 0)]
+
+
+def test_a_batch_is_one_transaction_of_any_size(any_database: str) -> None:
+    store_records([entry(f"{number}") for number in range(500)])
+    assert RequestRecord.objects.count() == 500
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"user_agent": "x" * 5000, "alias": "y" * 5000, "team": "ü" * 500, "error_message": "z" * 100_000},
+        {"user_agent": "nul \x00 inside", "attempts": [Attempt("p\x00", "m", 0, "\x00", 1.0)]},
+        {"betas_removed": ["\x00"], "error_message": "\x00"},
+        {"status": -1, "tokens_input": -5, "tokens_output": 2**70, "web_searches": 2**40, "config_revision": -1},
+        {"status": 99_999},
+        {"duration_ms": math.nan, "ttft_ms": math.inf},
+        {"attempts": [Attempt("p", "m", 2**70, "e", math.nan)]},
+    ],
+    ids=["long", "nul", "nul in lists", "numbers", "status", "not finite", "attempt"],
+)
+def test_a_value_that_no_column_holds_costs_no_record(any_database: str, fields: dict[str, Any]) -> None:
+    store_records([entry("a", **fields), entry("b")])
+    assert set(RequestRecord.objects.values_list("request_id", flat=True)) == {"a", "b"}
+
+
+texts = st.text(max_size=400)
+numbers = st.integers(-(2**70), 2**70)
+entries = st.builds(
+    Entry,
+    request_id=st.just("any"),
+    started_at=st.floats(0, 4e9),
+    session_id=texts,
+    user_agent=texts,
+    reason=texts,
+    error_message=texts,
+    betas_removed=st.lists(texts, max_size=3),
+    attempts=st.lists(st.builds(Attempt, texts, texts, numbers, texts, st.floats()), max_size=2),
+    status=numbers,
+    tokens_output=numbers,
+    web_searches=numbers,
+    ttft_ms=st.none() | st.floats(),
+    duration_ms=st.floats(),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(entries)
+def test_no_entry_is_dropped_or_refused(any_database: str, found: Entry) -> None:
+    RequestRecord.objects.all().delete()
+    store_records([found])
+    assert RequestRecord.objects.count() == 1
+
+
+def shut(url: str, open_again: bool) -> None:
+    """Turns connections away from a database and ends those that it has, or lets them in again."""
+    name = url.rsplit("/", 1)[1]
+    with psycopg.connect(SERVER, autocommit=True) as server:
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {open_again}")  # type: ignore[arg-type]
+        if not open_again:
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+class Watched:
+    """`store_records`, with an event for each outcome that a test waits for."""
+
+    def __init__(self) -> None:
+        self.outages = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, found: Sequence[Entry]) -> None:
+        with self._changed:
+            try:
+                store_records(found)
+            except OperationalError:
+                self.outages += 1
+                raise
+            finally:
+                self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, 30)
+
+
+@pytest.mark.postgres
+def test_records_made_while_postgresql_turns_us_away_follow_when_it_is_back(postgres: str, tmp_path: Path) -> None:
+    store = Watched()
+    recorder = Recorder(tmp_path / "spool", store=store, interval=0.01)
+    recorder.start()
+    recorder.finished(entry("before"))
+    store.wait_for(lambda: recorder.depth == 0 or RequestRecord.objects.exists())
+    connection.close()
+    shut(postgres, open_again=False)
+    try:
+        for number in range(1000):
+            recorder.finished(entry(f"{number}"))
+        store.wait_for(lambda: store.outages >= 3)
+    finally:
+        shut(postgres, open_again=True)
+    store.wait_for(lambda: RequestRecord.objects.count() == 1001)
+    recorder.stop(5)
+    assert recorder.depth == 0
