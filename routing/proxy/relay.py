@@ -110,7 +110,10 @@ class StreamRelay:
                 await silence.pinging
                 silence.pinging = None
             await reply.send(chunk, more=True)
-            silence.heard()
+            if exchange.recorded:
+                silence.waiting = True  # all has been said: what still comes does not keep the connection open
+            else:
+                silence.heard()
         if meter.ended:
             await reply.send(b"", more=False)
         else:
