@@ -142,7 +142,9 @@ async def test_a_broken_answer_of_sts_is_a_clear_failure(clock: HandClock, body:
     await authorizer.close()
 
 
-@pytest.mark.parametrize("endpoint", ["sts.example", "ftp://sts.example", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "endpoint", ["sts.example", "ftp://sts.example", "http://", "http://[::1", "http://169.254.169.254"]
+)
 async def test_a_wrong_sts_endpoint_is_a_clear_failure(clock: HandClock, endpoint: str) -> None:
     values = aws(role_arn=ROLE, sts_endpoint=endpoint)
     authorizer = authorizer_for(provider("bedrock", "aws", **values), no_fetch, clock)

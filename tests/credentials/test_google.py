@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -48,6 +49,14 @@ async def test_its_token_uri_is_where_the_assertion_goes(clock: HandClock) -> No
         await asyncio.gather(authorized(authorizer), return_exceptions=True)
         await authorizer.close()
     assert urls == ["https://private.example:8443/t", "https://oauth2.googleapis.com/token"]
+
+
+async def test_a_private_token_uri_is_called_if_the_provider_allows_private_addresses(clock: HandClock) -> None:
+    google = FakeGoogle("http://10.0.0.7/token", now=clock.now)
+    private = provider("vertex", "google_service_account", json=key_file(google.token_uri))
+    authorizer = authorizer_for(replace(private, allow_private_addresses=True), google.fetch, clock)
+    google.check_request(await authorized(authorizer))
+    await authorizer.close()
 
 
 async def test_a_google_token_is_renewed_ahead_of_its_end(clock: HandClock) -> None:
@@ -100,6 +109,7 @@ async def test_a_refused_assertion_is_told_without_it(clock: HandClock) -> None:
         ('{"client_email": "a@b", "private_key": ""}', "no private_key"),
         ('{"client_email": "a@b", "private_key": "hunter2"}', "private_key cannot be read"),
         (key_file("no address"), "the token endpoint's address"),
+        (key_file("http://169.254.169.254/token"), "the token endpoint's address: 169.254.169.254 is not a public"),
     ],
 )
 async def test_a_wrong_key_file_is_a_clear_failure(clock: HandClock, text: str, words: str) -> None:

@@ -133,6 +133,7 @@ class _Role:
     ) -> None:
         values = {name: value.reveal() for name, value in provider.credential.values.items()}
         self._region = provider.region
+        self._allow_private = provider.allow_private_addresses
         self._url = values.get("sts_endpoint", "").rstrip("/") or _sts(provider.region)
         self._form = {
             "Action": "AssumeRole",
@@ -155,7 +156,12 @@ class _Role:
     async def _request(self, own: AwsKeys) -> httpx.Request:
         body = urlencode(self._form).encode()
         content_type = "application/x-www-form-urlencoded; charset=utf-8"
-        request = request_to(f"{self._url}/", headers={"content-type": content_type}, body=body)
+        request = request_to(
+            f"{self._url}/",
+            headers={"content-type": content_type},
+            body=body,
+            allow_private=self._allow_private,
+        )
         signing = await _sigv4()
         signed = signing.Signer(own.plain(), "sts", self._region).sign(
             method="POST",

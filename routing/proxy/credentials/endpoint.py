@@ -2,9 +2,11 @@
 
 import httpx
 
+from routing.proxy.addresses import AddressRefused, check_literal
 from routing.proxy.credentials.base import Fetch, RefreshFailed
 
 MOST_BYTES = 256 * 1024
+TIMEOUTS = {"connect": 5.0, "pool": 5.0, "write": 5.0, "read": 10.0}  # seconds
 
 
 async def call(fetch: Fetch, request: httpx.Request) -> tuple[int, bytes]:
@@ -25,14 +27,15 @@ async def call(fetch: Fetch, request: httpx.Request) -> tuple[int, bytes]:
     return response.status_code, b"".join(parts)
 
 
-def request_to(url: str, *, headers: dict[str, str], body: bytes) -> httpx.Request:
-    """A POST to a token endpoint. Raises `RefreshFailed` if `url` is no address."""
+def request_to(url: str, *, headers: dict[str, str], body: bytes, allow_private: bool) -> httpx.Request:
+    """A POST to a token endpoint. Raises `RefreshFailed` if `url` is no address, or one that is not allowed."""
     try:
-        request = httpx.Request("POST", url, headers=headers, content=body)
-    except httpx.InvalidURL as error:
-        raise RefreshFailed(f"the token endpoint's address is wrong: {error}") from error
-    if request.url.scheme not in {"http", "https"} or not request.url.host:
-        raise RefreshFailed("the token endpoint's address does not begin with https:// and a host")
+        check_literal(url, allow_private)
+        request = httpx.Request("POST", url, headers=headers, content=body, extensions={"timeout": TIMEOUTS})
+    except (AddressRefused, httpx.InvalidURL) as error:
+        raise RefreshFailed(f"the token endpoint's address: {error}") from error
+    if request.url.scheme not in {"http", "https"}:
+        raise RefreshFailed("the token endpoint's address: it does not begin with https://")
     return request
 
 

@@ -72,8 +72,13 @@ def service_account(provider: ProviderConf, fetch: Fetch, clock: Clock) -> Googl
         account = read_key_file(text.reveal())
         assertion = await asyncio.to_thread(signed_assertion, account, clock.now())
         form = urlencode({"grant_type": GRANT, "assertion": assertion}).encode()
-        content_type = {"content-type": "application/x-www-form-urlencoded"}
-        status, body = await call(fetch, request_to(account.token_uri, headers=content_type, body=form))
+        request = request_to(
+            account.token_uri,
+            headers={"content-type": "application/x-www-form-urlencoded"},
+            body=form,
+            allow_private=provider.allow_private_addresses,
+        )
+        status, body = await call(fetch, request)
         return issued_token(status, body, clock.now(), assertion)
 
     return GoogleAuthorizer(TokenSource(provider.name, exchange, patience=provider.connect_timeout, clock=clock))
