@@ -1,7 +1,5 @@
 """The envelope fields that Bedrock and Vertex bodies carry beside the Messages dialect. Pure."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from routing.formats.anthropic import betas_of
@@ -22,15 +20,14 @@ _text = msgspec.json.Decoder(str)
 _texts = msgspec.json.Decoder(list[str])
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What stands around the content: the version, the betas of the body, and fields undecoded."""
 
     version: str = ""
     betas: tuple[str, ...] = ()
-    model: msgspec.Raw = msgspec.Raw()  # noqa: RUF009 - an immutable nothing
-    max_tokens: msgspec.Raw = msgspec.Raw()  # noqa: RUF009
-    metadata: msgspec.Raw = msgspec.Raw()  # noqa: RUF009
+    model: msgspec.Raw = msgspec.Raw()
+    max_tokens: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
 
 
 def read_envelope(body: bytes) -> Envelope:

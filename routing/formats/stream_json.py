@@ -74,7 +74,7 @@ def without_metrics(event: Event) -> Event:
     """The event without what Amazon adds to the last one."""
     if METRICS.encode() not in event.data:
         return event
-    fields = _fields(event.data)
+    fields = fields_of(event.data)
     if fields is None or fields.pop(METRICS, None) is None:
         return event
     return Event(event.type, msgspec.json.encode(fields))
