@@ -76,22 +76,42 @@ def save_route(
     An enabled route whose targets could serve nothing is refused, under the name `targets`. `expected_targets` (id →
     version) is what the writer saw; StaleVersion tells that someone else has changed the list since.
     """
-    stored = list(RouteTarget.objects.filter(route_id=route.pk)) if route.pk else []
-    final = stored if targets is None else list(targets)
-    if route.enabled and (problem := check_targets([_judged(target) for target in final])):
+    final = targets if targets is not None else _stored_targets(route)
+    if route.enabled and (problem := check_route(final)):
         raise ValidationError({"targets": problem})
-    if expected_targets is not None and {target.pk: target.version for target in stored} != dict(expected_targets):
+    seen = {target.pk: target.version for target in _stored_targets(route)}
+    if expected_targets is not None and seen != dict(expected_targets):
         raise StaleVersion(route, ("targets",), deleted=False)
+    store_route(change, route, targets, expected_version=expected_version)
+
+
+def check_route(targets: Sequence[RouteTarget]) -> str:
+    """Why a route with these targets could serve nothing now, or ""."""
+    return check_targets([(target.enabled, target.weight, target.provider.enabled) for target in targets])
+
+
+def store_route(
+    change: ChangeSet,
+    route: Route,
+    targets: Sequence[RouteTarget] | None = None,
+    *,
+    expected_version: int | None = None,
+) -> None:
+    """`save_route` without its judgement of the targets as a whole."""
     change.save(route, expected_version=expected_version)
     if targets is None:
         return
     kept = {target.pk for target in targets}
-    for target in stored:
+    for target in _stored_targets(route):
         if target.pk not in kept:
             change.delete(target)
     for position, target in enumerate(targets):
         target.route, target.position = route, position
         change.save(target)
+
+
+def _stored_targets(route: Route) -> list[RouteTarget]:
+    return list(RouteTarget.objects.filter(route=route).select_related("provider")) if route.pk else []
 
 
 def save_alias(change: ChangeSet, alias: ModelAlias, *, expected_version: int | None = None) -> None:
@@ -134,10 +154,6 @@ def _empty_unreadable(provider: Provider) -> None:
         credentials.first()
     except UnreadableSecret:
         credentials.update(values={})
-
-
-def _judged(target: RouteTarget) -> tuple[bool, int, bool]:
-    return target.enabled, target.weight, target.provider.enabled
 
 
 def _refuse_while_used(what: str, users: str, names: Sequence[str]) -> None:
