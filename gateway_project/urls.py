@@ -9,4 +9,5 @@ urlpatterns = [
     path("", home, name="home"),
     path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("accounting.api.urls")),
 ]

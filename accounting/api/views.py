@@ -1,0 +1,97 @@
+"""The views of the REST API."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.db.models import QuerySet
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import generics
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+
+from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
+from accounting.api.filters import RecordFilter
+from accounting.api.permissions import Known, ReadsRecords
+from accounting.api.serializers import RecordSerializer, RefusalSerializer
+from accounting.models import RequestRecord
+from accounting.selectors import Viewer, visible_records
+
+
+class _Records(generics.GenericAPIView[RequestRecord]):
+    authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
+    permission_classes = (ReadsRecords,)
+    serializer_class = RecordSerializer
+    queryset = RequestRecord.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[RequestRecord]:
+        viewer = self.request.user
+        return visible_records(viewer) if isinstance(viewer, Viewer) else RequestRecord.objects.none()
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final["Cache-Control"] = "private, no-store"
+        return final
+
+
+_REFUSALS = {
+    401: OpenApiResponse(RefusalSerializer, "No token, or one that is unknown, revoked or has expired."),
+    403: OpenApiResponse(RefusalSerializer, "This account may not read request records."),
+}
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses={
+            200: RecordSerializer(many=True),
+            400: OpenApiResponse(OpenApiTypes.OBJECT, "A filter that does not exist, is empty or cannot be read."),
+            404: OpenApiResponse(RefusalSerializer, "There is no such page."),
+            **_REFUSALS,
+        }
+    )
+)
+class RecordList(_Records, generics.ListAPIView[RequestRecord]):
+    """Requests, newest first."""
+
+    filterset_class = RecordFilter
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses={
+            200: RecordSerializer,
+            404: OpenApiResponse(RefusalSerializer, "There is no such record, or not for this reader."),
+            **_REFUSALS,
+        }
+    )
+)
+class RecordDetail(_Records, generics.RetrieveAPIView[RequestRecord]):
+    """One request by the id that its answer carried."""
+
+    lookup_field = "request_id"
+    filter_backends = ()
+
+
+class Schema(SpectacularAPIView):
+    """The OpenAPI description of this API, YAML or JSON by `Accept`."""
+
+    authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
+    permission_classes = (Known,)
+
+
+class Docs(SpectacularSwaggerSplitView):
+    """The same as a page to try it out on; nothing on it comes from another host."""
+
+    authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
+    permission_classes = (Known,)
+    template_name = "api/docs.html"
+    url_name = "api:schema"
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, NotAuthenticated):
+            page: HttpResponseBase = redirect_to_login(self.request.get_full_path(), settings.LOGIN_URL)
+            return page
+        return super().handle_exception(exc)

@@ -1,0 +1,69 @@
+"""Reads of accounting that several doors share, each already narrowed to what its reader may see."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.db.models import QuerySet
+
+from accounting.models import ApiToken, Project, RequestRecord, User, VirtualKey
+from gateway_project.crypto import keyed_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads: administrators and auditors everything, a team's viewer its own, a stranger nothing."""
+
+    name: str
+    reach: Literal["admin", "auditor", "team", "nothing"]
+    team: str = ""
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+
+def visible_records(viewer: Viewer) -> QuerySet[RequestRecord]:
+    """The request records that `viewer` may see, newest first."""
+    records = RequestRecord.objects.all()
+    if viewer.reach in {"admin", "auditor"}:
+        return records
+    return records.filter(team=viewer.team) if viewer.reach == "team" and viewer.team else records.none()
+
+
+def api_token(secret: str) -> ApiToken | None:
+    """The API token with this secret, whether or not it is still in use."""
+    return ApiToken.objects.select_related("team").filter(secret_hash=keyed_hash(secret)).first()
+
+
+def why_refused(token: ApiToken, now: datetime) -> str:
+    """A sentence if the token is not to be accepted any more, else ""."""
+    if token.revoked_at is not None:
+        return "This API token was revoked."
+    if token.expires_at is not None and token.expires_at <= now:
+        return "This API token has expired."
+    if token.team is not None and not token.team.enabled:
+        return "The team of this API token is disabled."
+    return ""
+
+
+def viewer_of_token(token: ApiToken) -> Viewer:
+    if token.role == ApiToken.Role.ADMIN:
+        return Viewer(token.name, "admin")
+    if token.role == ApiToken.Role.AUDITOR:
+        return Viewer(token.name, "auditor")
+    return Viewer(token.name, "team", token.team.name) if token.team else Viewer(token.name, "nothing")
+
+
+def viewer_of_user(user: User) -> Viewer:
+    return Viewer(user.email, "admin" if user.is_active and user.is_superuser else "nothing")
+
+
+def find_project(team: str, project: str) -> Project | None:
+    """A project by its team's name and its own."""
+    return Project.objects.select_related("team").filter(team__name=team, name=project).first()
+
+
+def find_keys(prefix: str) -> QuerySet[VirtualKey]:
+    """The keys with this prefix; imported ones may share one."""
+    return VirtualKey.objects.select_related("project__team", "owner").filter(prefix=prefix)
