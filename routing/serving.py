@@ -117,7 +117,10 @@ class GatewayServer(uvicorn.Server):
         if link is not None:
             link.setblocking(False)
             self._loop.add_reader(link, self._read_link, link)
-            link.send(READY)
+            try:
+                link.send(READY)
+            except OSError:
+                pass  # the supervisor is gone already; reading the link says so next
         log.info("serving", address=url_of(self._process.listener))
 
     async def main_loop(self) -> None:

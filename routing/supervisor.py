@@ -96,7 +96,7 @@ class Supervisor:
             await self._start_worker()
 
     async def _announce(self, workers: list[Worker]) -> None:
-        if all(await asyncio.gather(*(worker.ready for worker in workers))):
+        if all(await asyncio.gather(*(worker.ready for worker in workers))) and not self._stop.is_set():
             log.info("serving", address=url_of(self.listener), workers=self.count)
 
     async def _start_worker(self) -> Worker:
