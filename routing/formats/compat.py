@@ -198,8 +198,8 @@ class _Work:
             self._betas[rule.replacement.removeprefix("beta:")] = None
         elif rule.action == RENAME:
             self._moved.append((feature, rule.replacement))
-        else:
-            self._explicit.add(feature)
+        elif rule.pair or rule.model != ANY or rule in self._registry.rules:
+            self._explicit.add(feature)  # another beta holds it, or it was said of this model or by an administrator
 
     def _has_beta(self, patterns: tuple[str, ...]) -> bool:
         return any(matches(pattern, beta) for pattern in patterns for beta in self._betas)
