@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from django.contrib.admin.utils import NestedObjects
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -81,7 +81,7 @@ class ChangeSet:
         if isinstance(instance, Versioned) and isinstance(stored, Versioned):
             instance.version = stored.version + 1
             written += ["version", "updated_at"]
-        instance.save(update_fields=written)
+        _write(instance, update_fields=written)
         self._record(action or "changed", instance, changes)
         return changes
 
@@ -121,7 +121,7 @@ class ChangeSet:
 
     def _create(self, instance: models.Model, action: str) -> dict[str, list[Any]]:
         _validate(instance)
-        instance.save(force_insert=True)
+        _write(instance, force_insert=True)
         changes = {name: [None, value] for name, value in shown_row(instance).items()}
         self._record(action, instance, changes)
         return changes
@@ -172,6 +172,16 @@ def changing(actor: Actor) -> Iterator[ChangeSet]:
             change.bump()
     finally:
         _current.reset(token)
+
+
+def _write(instance: models.Model, **options: Any) -> None:
+    """Saves; a duplicate that was committed since the validation is refused with the validation's sentence."""
+    try:
+        with transaction.atomic():
+            instance.save(**options)
+    except IntegrityError:
+        _validate(instance)
+        raise
 
 
 def _validate(instance: models.Model) -> None:

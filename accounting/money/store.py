@@ -1,4 +1,4 @@
-"""From spool entries to rows: a batch in one statement, idempotent by request id.
+"""From spool entries to rows: a batch at once, idempotent by request id.
 
 A value that no column can hold is made to fit: here is the last door before the database, and a record that the
 database drops or refuses would be a request that nobody knows of.
@@ -7,21 +7,22 @@ database drops or refuses would be a request that nobody knows of.
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, models
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 
 from accounting.models import RequestRecord
+from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, limit_of
 from accounting.money.entry import Entry
-
-MOST_ERROR_TEXT = 8000
-_MOST = {
-    models.PositiveSmallIntegerField: 2**15 - 1,
-    models.PositiveIntegerField: 2**31 - 1,
-    models.PositiveBigIntegerField: 2**63 - 1,
-}
 
 
 def store_records(entries: Sequence[Entry]) -> None:
@@ -29,36 +30,34 @@ def store_records(entries: Sequence[Entry]) -> None:
 
     Raises OperationalError or InterfaceError while the database is away, DataError and the like if it refuses a value.
     """
+    if not entries:
+        return
     close_old_connections()
-    rows = [_row(entry) for entry in entries]
     try:
-        RequestRecord.objects.bulk_create(rows, ignore_conflicts=True)
+        _store(entries)
     except (OperationalError, InterfaceError):
         if not connection.in_atomic_block:
             connection.close()  # the next try begins with a fresh connection
         raise
 
 
+def _store(entries: Sequence[Entry]) -> None:
+    try:
+        with transaction.atomic():
+            insert(entries)
+    except (DataError, IntegrityError, ValueError, OverflowError):
+        store_row_by_row(entries)
+
+
+def store_row_by_row(entries: Sequence[Entry]) -> None:
+    """The slow way, for a batch with a value that the database would refuse as it is."""
+    RequestRecord.objects.bulk_create([_row(entry) for entry in entries], ignore_conflicts=True)
+
+
 def _row(entry: Entry) -> RequestRecord:
-    values = {name: _fitting(getattr(entry, name), limit) for name, limit in _limits()}
+    values = {field.name: _fitting(getattr(entry, field.name), limit_of(field)) for field in filled_columns()}
     values["started_at"] = datetime.fromtimestamp(entry.started_at, UTC)
     return RequestRecord(**values)
-
-
-@lru_cache(maxsize=1)
-def _limits() -> tuple[tuple[str, int | None], ...]:
-    """Each column that an entry fills, with its longest text or largest number."""
-    known = set(Entry.__struct_fields__) - {"started_at"}
-    return tuple((field.name, _limit(field)) for field in RequestRecord._meta.concrete_fields if field.name in known)
-
-
-def _limit(field: "models.Field[Any, Any]") -> int | None:
-    if isinstance(field, models.TextField):
-        return MOST_ERROR_TEXT
-    for kind, most in _MOST.items():
-        if isinstance(field, kind):
-            return most
-    return field.max_length
 
 
 def _fitting(value: Any, limit: int | None) -> Any:

@@ -270,5 +270,39 @@ def test_changes_at_the_same_time_wait_for_each_other(any_database: str) -> None
     assert AuditEvent.objects.filter(action="changed").count() == 1
 
 
+@pytest.mark.postgres
+def test_who_creates_what_another_is_just_creating_is_told_so(postgres: str) -> None:
+    refused: list[ValidationError] = []
+
+    def create() -> None:
+        try:
+            with changing(ADA) as change:
+                change.save(Team(name="same"))
+        except ValidationError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    late = threading.Thread(target=create)
+    with changing(ADA) as change:
+        change.save(Team(name="same"))
+        late.start()
+        wait_until_blocked()
+    late.join(30)
+    assert [list(error.message_dict) for error in refused] == [["name"]]
+    assert Team.objects.count() == 1
+
+
+def wait_until_blocked() -> None:
+    """Until another connection to this database waits for a lock."""
+    question = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    for _ in range(2000):
+        with connection.cursor() as cursor:
+            if cursor.execute(question) and cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01), pg_stat_clear_snapshot()")
+    raise AssertionError("nobody waits")
+
+
 def test_the_encrypted_field_is_known_as_secret() -> None:
     assert isinstance(Credential._meta.get_field("values"), EncryptedJSONField)

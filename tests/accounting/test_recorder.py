@@ -69,6 +69,10 @@ def running(root: Path, store: Callable[[Sequence[Entry]], None], **options: Any
         recorder.stop(5)
 
 
+def is_full(recorder: Recorder) -> bool:
+    return not recorder.accepting
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "spool"
@@ -228,7 +232,7 @@ class TestDiskFull:
             for number in range(10):
                 assert recorder.accepting
                 recorder.finished(entry(f"{number}"))
-            assert not recorder.accepting
+            assert is_full(recorder)
             disk_full.clear()
             fails = shelf.fails
             shelf.wait_for(lambda: shelf.fails >= fails + 2)

@@ -21,6 +21,9 @@ class Disk:
     def __init__(self) -> None:
         self.full = self.half = False
 
+    def set(self, *, full: bool, half: bool) -> None:
+        self.full, self.half = full, half
+
     def write(self, descriptor: int, data: bytes) -> int:
         if not self.full:
             return os.write(descriptor, data)
@@ -45,6 +48,10 @@ def replayed(root: Path) -> list[Entry]:
 
 def names(entries: list[Entry]) -> list[str]:
     return [found.request_id for found in entries]
+
+
+def is_full(spool: Spool) -> bool:
+    return not spool.accepting
 
 
 @pytest.fixture
@@ -215,7 +222,7 @@ class TestFullDisk:
         for number in range(3):
             assert spool.accepting
             spool.finished(entry(f"{number}"))
-        assert not spool.accepting
+        assert is_full(spool)
         for number in range(3, 20):
             spool.finished(entry(f"{number}"))
         for number in range(100):
@@ -251,10 +258,10 @@ def play(spool: Spool, disk: Disk, moves: list[Step]) -> tuple[set[str], set[str
     """Names of the requests that finished, and of those that were opened and did not."""
     finished: set[str] = set()
     begun: set[str] = set()
-    acts: dict[str, Callable[[], object]] = {
-        "fill": lambda: setattr(disk, "full", True),
-        "half": lambda: (setattr(disk, "full", True), setattr(disk, "half", True)),
-        "free": lambda: (setattr(disk, "full", False), setattr(disk, "half", False)),
+    acts: dict[str, Callable[[], None]] = {
+        "fill": lambda: disk.set(full=True, half=False),
+        "half": lambda: disk.set(full=True, half=True),
+        "free": lambda: disk.set(full=False, half=False),
         "recover": spool.recover,
     }
     for act, number in moves:

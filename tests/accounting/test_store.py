@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounting.models import RequestRecord
+from accounting.money.bulk import insert
 from accounting.money.entry import Attempt, Entry
 from accounting.money.recorder import Recorder
-from accounting.money.store import store_records
+from accounting.money.store import store_records, store_row_by_row
 from tests.accounting.conftest import SERVER
 
 
@@ -89,7 +90,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries)
 def test_no_entry_is_dropped_or_refused(any_database: str, found: Entry) -> None:
     RequestRecord.objects.all().delete()
@@ -97,11 +98,57 @@ def test_no_entry_is_dropped_or_refused(any_database: str, found: Entry) -> None
     assert RequestRecord.objects.count() == 1
 
 
+sane_numbers = st.integers(0, 2**31 - 1)
+sane_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=400)
+sane_entries = st.builds(
+    Entry,
+    request_id=st.just("any"),
+    started_at=st.floats(0, 4e9),
+    client_format=st.sampled_from(["anthropic", "bedrock"]),
+    team=sane_texts,
+    user_agent=sane_texts,
+    error_message=sane_texts,
+    betas_removed=st.lists(sane_texts, max_size=3),
+    attempts=st.lists(
+        st.builds(Attempt, sane_texts, sane_texts, sane_numbers, sane_texts, st.floats(0, 1e9)), max_size=2
+    ),
+    stream=st.booleans(),
+    status=st.integers(0, 999),
+    tokens_output=st.integers(0, 2**60),
+    web_searches=sane_numbers,
+    ttft_ms=st.none() | st.floats(0, 1e9),
+    duration_ms=st.floats(0, 1e9),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sane_entries)
+def test_a_batch_at_once_stores_what_row_by_row_would(any_database: str, found: Entry) -> None:
+    RequestRecord.objects.all().delete()
+    insert([found])
+    at_once: dict[str, Any] = dict(RequestRecord.objects.values().get())
+    RequestRecord.objects.all().delete()
+    store_row_by_row([found])
+    row_by_row: dict[str, Any] = dict(RequestRecord.objects.values().get())
+    assert abs(at_once.pop("started_at") - row_by_row.pop("started_at")) < timedelta(milliseconds=1)
+    assert at_once | {"id": 0} == row_by_row | {"id": 0}
+
+
+def test_moments_are_stored_so_that_they_can_be_compared(any_database: str) -> None:
+    insert([Entry("exact", 1_800_000_000.0), Entry("later", 1_800_000_000.25)])
+    moments = RequestRecord.objects.order_by("started_at")
+    exact, later = (datetime.fromtimestamp(moment, UTC) for moment in (1_800_000_000.0, 1_800_000_000.25))
+    assert [record.started_at for record in moments] == [exact, later]
+    assert moments.filter(started_at__gte=exact).count() == 2
+    assert moments.filter(started_at__gt=exact).count() == 1
+    assert moments.filter(started_at__lt=later).get().request_id == "exact"
+
+
 def shut(url: str, open_again: bool) -> None:
     """Turns connections away from a database and ends those that it has, or lets them in again."""
     name = url.rsplit("/", 1)[1]
     with psycopg.connect(SERVER, autocommit=True) as server:
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {open_again}")  # type: ignore[arg-type]
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {open_again}")
         if not open_again:
             server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
