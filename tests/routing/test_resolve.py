@@ -39,15 +39,18 @@ def winners(conf: RouteConf) -> dict[str, str]:
     }
 
 
-def test_sticky_shares_follow_the_weights_within_one_percent() -> None:
-    conf = route(target("a", 60), target("b", 30), target("c", 10))
-    shares = Counter(winners(conf).values())
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    return winners(route(target("a", 60), target("b", 30), target("c", 10)))
+
+
+def test_sticky_shares_follow_the_weights_within_one_percent(before: dict[str, str]) -> None:
+    shares = Counter(before.values())
     for name, share in (("a", 0.6), ("b", 0.3), ("c", 0.1)):
         assert abs(shares[name] / KEYS - share) < 0.01
 
 
-def test_a_target_that_leaves_moves_only_its_own_sessions() -> None:
-    before = winners(route(target("a", 60), target("b", 30), target("c", 10)))
+def test_a_target_that_leaves_moves_only_its_own_sessions(before: dict[str, str]) -> None:
     after = winners(route(target("a", 60), target("b", 30)))
     assert all(after[key] == name for key, name in before.items() if name != "c")
     moved = Counter(after[key] for key, name in before.items() if name == "c")

@@ -33,12 +33,16 @@ def _from_standard_input() -> str:
 
 
 def _asked() -> str:
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         raise CommandError("Nobody is there to type a password; give it with --password-stdin.")
     password = _given(getpass("Password: "))
     if getpass("Again: ") != password:
         raise CommandError("The two passwords differ.")
     return password
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _given(password: str) -> str:
