@@ -16,7 +16,7 @@ from accounting.admin.secrets import gateway_address, keep_once, key_snippets, t
 from accounting.audit.changes import changing
 from accounting.models import ApiToken, Membership, VirtualKey
 from accounting.services import create_api_token, create_key, revoke_api_token, rotate_key
-from accounting.templatetags.console import pill
+from accounting.templatetags.console import day, pill
 from gateway_project.console.access import actor_of
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.forms import VersionedForm
@@ -29,7 +29,8 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("usable", "usable"), ("expired", "expired"), ("revoked", "revoked")]
+        states = ["usable", "disabled", "expired", "revoked"]
+        return [(state, state) for state in states if state != "disabled" or model_admin.model is VirtualKey]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now, value = timezone.now(), self.value()
@@ -37,8 +38,11 @@ class StateFilter(admin.SimpleListFilter):
             return queryset.exclude(revoked_at=None)
         if value == "expired":
             return queryset.filter(expires_at__lte=now)
+        if value == "disabled":
+            return queryset.filter(enabled=False, revoked_at=None)
         if value == "usable":
-            return queryset.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+            on = {"enabled": True} if queryset.model is VirtualKey else {}
+            return queryset.filter(revoked_at=None, **on).filter(Q(expires_at=None) | Q(expires_at__gt=now))
         return queryset
 
 
@@ -69,6 +73,11 @@ class SecretHolderAdmin(ConsoleAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return HttpResponseRedirect(self._address("secret", obj.pk))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("add"):
+            context["show_save_and_continue"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _address(self, what: str, *args: Any) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{what}", args=args)
@@ -145,6 +154,10 @@ class SecretHolderAdmin(ConsoleAdmin):
     def shown_prefix(self, row: Any) -> str:
         return f"{row.prefix}…" if row.prefix else "—"
 
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, row: Any) -> SafeString | str:
+        return day(row.expires_at)
+
     @admin.display(description="state")
     def state(self, row: Any) -> SafeString:
         if row.revoked_at:
@@ -164,8 +177,8 @@ class VirtualKeyForm(VersionedForm):
 @admin.register(VirtualKey)
 class VirtualKeyAdmin(SecretHolderAdmin):
     form = VirtualKeyForm
-    list_display = ("name", "project", "shown_prefix", "kind", "owner", "expires_at", "state")
-    list_filter = (StateFilter, "enabled", "kind", "project__team", "project")
+    list_display = ("name", "project", "shown_prefix", "whose", "expires", "state")
+    list_filter = (StateFilter, "kind", "project__team")
     list_select_related = ("project__team", "owner")
     search_fields = ("name", "prefix", "project__name", "project__team__name", "owner__email")
     autocomplete_fields = ("project", "owner")
@@ -202,6 +215,10 @@ class VirtualKeyAdmin(SecretHolderAdmin):
         row.revoked_at = timezone.now()
         change.save(row, action="revoked")
 
+    @admin.display(description="whose", ordering="owner__email")
+    def whose(self, key: VirtualKey) -> str:
+        return str(key.owner) if key.owner else key.get_kind_display()
+
     @admin.action(description="Disable")
     def disable_selected(self, request: HttpRequest, queryset: QuerySet[VirtualKey]) -> None:
         self._switch(request, queryset, enabled=False)
@@ -236,7 +253,7 @@ class ApiTokenForm(VersionedForm):
 @admin.register(ApiToken)
 class ApiTokenAdmin(SecretHolderAdmin):
     form = ApiTokenForm
-    list_display = ("name", "shown_prefix", "role", "team", "expires_at", "state")
+    list_display = ("name", "shown_prefix", "role", "team", "expires", "state")
     list_filter = (StateFilter, "role", "team")
     list_select_related = ("team",)
     search_fields = ("name", "prefix")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -54,7 +55,12 @@ class TimeFilter(admin.SimpleListFilter):
     def choices(self, changelist: Any) -> Any:
         for name, label in self.lookup_choices:
             query = changelist.get_query_string({self.parameter_name: name})
-            yield {"selected": self.chosen() == name, "query_string": query, "display": label}
+            yield {
+                "selected": self.chosen() == name,
+                "query_string": query,
+                "display": label,
+                "default": self.default == name,
+            }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         span = SPANS.get(self.chosen())
@@ -69,6 +75,7 @@ class EventTimeFilter(TimeFilter):
 class HistoryAdmin(NobodyWrites, ConsoleAdmin):
     """A table that nobody edits: no full count, no sorting by columns without an index, a page of its own per row."""
 
+    form = forms.ModelForm
     paginator = BoundedPaginator
     show_full_result_count = False
     actions = None
@@ -121,17 +128,7 @@ def first_byte_at(record: RequestRecord) -> float | None:
 
 @admin.register(RequestRecord)
 class RequestRecordAdmin(HistoryAdmin):
-    list_display = (
-        "time",
-        "outcome_word",
-        "alias",
-        "caller",
-        "provider",
-        "tokens_in",
-        "tokens_out",
-        "ttft",
-        "duration",
-    )
+    list_display = ("time", "outcome_word", "alias", "caller", "provider", "tokens", "times")
     list_display_links = ("time",)
     list_filter = (
         TimeFilter,
@@ -163,8 +160,6 @@ class RequestRecordAdmin(HistoryAdmin):
                 tokens=token_parts(record),
                 token_total=sum(int(getattr(record, column)) for _, column in TOKEN_KINDS),
                 first_byte_at=first_byte_at(record),
-                title=f"Request {record.request_id}",
-                subtitle=None,
             )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -176,27 +171,22 @@ class RequestRecordAdmin(HistoryAdmin):
     def outcome_word(self, record: RequestRecord) -> SafeString:
         return outcome_pill(record)
 
-    @admin.display(description="team / project / key")
-    def caller(self, record: RequestRecord) -> str:
-        parts = [part for part in (record.team, record.project, record.key) if part]
-        return " / ".join(parts) or record.key_prefix or "—"
+    @admin.display(description="key")
+    def caller(self, record: RequestRecord) -> SafeString | str:
+        above = " / ".join(part for part in (record.team, record.project) if part)
+        name = record.key or record.key_prefix
+        return format_html('{}<span class="sub">{}</span>', name, above) if name else "—"
 
-    @admin.display(description="tokens in")
-    def tokens_in(self, record: RequestRecord) -> str:
+    @admin.display(description="tokens in, out")
+    def tokens(self, record: RequestRecord) -> SafeString:
         written = record.tokens_cache_write_5m + record.tokens_cache_write_1h
-        return grouped(record.tokens_input + record.tokens_cache_read + written)
-
-    @admin.display(description="out")
-    def tokens_out(self, record: RequestRecord) -> str:
-        return grouped(record.tokens_output)
-
-    @admin.display(description="first byte")
-    def ttft(self, record: RequestRecord) -> str:
-        return milliseconds(record.ttft_ms)
+        read = grouped(record.tokens_input + record.tokens_cache_read + written)
+        return format_html('{}<span class="sub">{} out</span>', read, grouped(record.tokens_output))
 
     @admin.display(description="duration")
-    def duration(self, record: RequestRecord) -> str:
-        return milliseconds(record.duration_ms)
+    def times(self, record: RequestRecord) -> SafeString:
+        first = f"first byte {milliseconds(record.ttft_ms)}" if record.ttft_ms is not None else ""
+        return format_html('{}<span class="sub">{}</span>', milliseconds(record.duration_ms), first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +245,11 @@ class AuditEventAdmin(HistoryAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         event = kwargs.get("obj")
         if event is not None:
-            title = f"{event.action.capitalize()}: {spaced(event.object_type)} {event.object_name}"
-            context.update(event=event, changes=changes_of(event), title=title, subtitle=None)
+            context.update(event=event, changes=changes_of(event))
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def title_of(self, obj: AuditEvent) -> tuple[str, str | None]:
+        return f"{obj.action.capitalize()}: {spaced(obj.object_type)} {obj.object_name}", None
 
     @admin.display(description="time", ordering="-id")
     def time(self, event: AuditEvent) -> SafeString | str:
@@ -269,5 +261,7 @@ class AuditEventAdmin(HistoryAdmin):
 
     @admin.display(description="fields")
     def fields_changed(self, event: AuditEvent) -> SafeString:
+        if event.action in {"created", "deleted"}:
+            return format_html("")
         names = ", ".join(str(name).replace("_", " ") for name in event.changes)
         return format_html('<span class="quiet">{}</span>', names[:120])

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from accounting.models import User
-from accounting.templatetags.console import pill
+from accounting.templatetags.console import moment, pill
 from gateway_project.console.access import AUDITORS, auditors
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.passwords import SomeonesPasswordForm
@@ -42,6 +42,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {"is_active": "Personal keys of a person who may not sign in are refused, too."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.initial["role"] = role_of(self.instance)
@@ -78,7 +79,7 @@ def is_last_administrator(user: User) -> bool:
 
 @admin.register(User)
 class UserAdmin(ConsoleAdmin):
-    list_display = ("email", "first_name", "last_name", "role", "state", "last_login")
+    list_display = ("email", "first_name", "last_name", "role", "state", "last_seen")
     list_filter = ("is_active", "is_superuser", "memberships__team")
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
@@ -134,6 +135,10 @@ class UserAdmin(ConsoleAdmin):
             return HttpResponseRedirect(self.change_address(pk))
         context = {**self.admin_site.each_context(request), "form": form, "original": user, "opts": self.opts}
         return TemplateResponse(request, "admin/user_password.html", {**context, "title": f"Password of {user}"})
+
+    @admin.display(description="last signed in", ordering="last_login")
+    def last_seen(self, user: User) -> SafeString | str:
+        return moment(user.last_login)
 
     @admin.display(description="console")
     def role(self, user: User) -> SafeString | str:

@@ -59,6 +59,17 @@ def moment(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def day(value: datetime | None) -> SafeString | str:
+    """A date whose time is in its tooltip (UTC)."""
+    if value is None:
+        return "—"
+    exact = f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html(
+        '<time class="nowrap" datetime="{}" title="{}">{}</time>', value.isoformat(), exact, f"{value:%-d %b %Y}"
+    )
+
+
+@register.filter
 def pill(text: Any, tone: str = "calm") -> SafeString:
     return format_html('<span class="pill {}">{}</span>', tone, text)
 
@@ -72,3 +83,12 @@ def outcome_pill(record: RequestRecord) -> SafeString:
 def spaced(name: str) -> str:
     """`modelalias` as words."""
     return WORDS.get(name, name.replace("_", " "))
+
+
+@register.filter
+def chosen(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """The selected choice of a filter, and whether it narrows the list."""
+    for index, choice in enumerate(choices):
+        if choice["selected"]:
+            return {"label": choice["display"], "active": not choice.get("default", index == 0)}
+    return {"label": "", "active": False}

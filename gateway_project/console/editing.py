@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import ProtectedError
@@ -42,11 +43,13 @@ class FriendlyFields:
     def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         friendly = FIELDS.get(db_field.name)
         if friendly is None:
-            return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+            field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+            if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+                field.widget = field.widget.widget  # no windows on top of the form; every table has its own page
+            return field
         label = str(db_field.verbose_name).capitalize()
-        return friendly(
-            required=not db_field.blank, label=label, help_text=db_field.help_text, initial=db_field.default
-        )
+        initial = db_field.get_default if db_field.has_default() else None
+        return friendly(required=not db_field.blank, label=label, help_text=db_field.help_text, initial=initial)
 
 
 class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # type: ignore[type-arg]
@@ -58,6 +61,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
     list_per_page = 50
     empty_hint = ""
     save_as = False
+    show_facets = admin.ShowFacets.NEVER
 
     def changeform_view(
         self,
@@ -117,6 +121,9 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
         actions.pop("delete_selected", None)  # one by one, through the door
         return actions
 
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        return []
+
     # The audit log is the history; Django's own log would be a second one.
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         return None
@@ -134,13 +141,19 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
         return HttpResponseRedirect(f"{reverse('admin:accounting_auditevent_changelist')}?{query}")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"empty_hint": self.empty_hint, **(extra_context or {})})
+        title = str(self.opts.verbose_name_plural)
+        context = {"empty_hint": self.empty_hint, "title": f"{title[:1].upper()}{title[1:]}", **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
-        context["title"] = str(obj) if obj else f"New {self.opts.verbose_name}"
-        context["subtitle"] = str(self.opts.verbose_name).capitalize() if obj else None
+        context["title"], context["subtitle"] = self.title_of(obj) if obj else (f"New {self.opts.verbose_name}", None)
+        context["show_save_and_add_another"] = False
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def title_of(self, obj: Any) -> tuple[str, str | None]:
+        """The heading of a row's page, and the line below it."""
+        return str(obj), str(self.opts.verbose_name).capitalize()
 
     def list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")

@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from accounting.models import AuditEvent
 
-BOOKKEEPING = ("version", "shown")
+BOOKKEEPING = ("version_seen", "shown")
 NOT_SHOWN = frozenset({*BOOKKEEPING, "id", "DELETE"})
 
 
@@ -22,14 +22,15 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
     names what somebody else changed. `write_only` fields (secrets) never travel back to the page.
     """
 
-    version = forms.CharField(required=False, widget=forms.HiddenInput)
+    version_seen = forms.CharField(required=False, widget=forms.HiddenInput)
     shown = forms.CharField(required=False, widget=forms.HiddenInput)
     write_only: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial["version"] = self.current_version()
+            self.initial["version_seen"] = self.current_version()
             self.initial["shown"] = json.dumps(self._current(), cls=DjangoJSONEncoder)
 
     @cached_property
@@ -40,7 +41,7 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and self.changed_data and cleaned.get("version") != self.current_version():
+        if self.instance.pk and self.changed_data and cleaned.get("version_seen") != self.current_version():
             sentence = self._what_changed()
             self._show_what_stands_there_now()
             raise ValidationError(sentence, code="stale")
