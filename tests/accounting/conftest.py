@@ -1,6 +1,7 @@
 """Real databases for tests that need more than one connection: a SQLite file, and PostgreSQL where it is reachable."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,21 +57,29 @@ def postgres_url(
 
 
 @pytest.fixture
-def postgres(
-    postgres_url: str, tmp_path: Path, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def postgres(postgres_url: str, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The default database is PostgreSQL, empty, in every thread; its address."""
     with _own_database(postgres_url, tmp_path, django_db_blocker):
         yield postgres_url
         call_command("flush", interactive=False, verbosity=0)
 
 
-@pytest.fixture
-def sqlite(tmp_path: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The default database is a fresh SQLite file, in every thread; its address."""
-    url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
-    with _own_database(url, tmp_path, django_db_blocker):
+@pytest.fixture(scope="session")
+def migrated_file(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Path:
+    """An empty, migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite3"
+    with _own_database(f"sqlite:///{path}", path.parent, django_db_blocker):
         call_command("migrate", verbosity=0)
+    return path
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, migrated_file: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The default database is a fresh SQLite file, in every thread; its address."""
+    url = f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'test.sqlite3')}"
+    with _own_database(url, tmp_path, django_db_blocker):
         yield url
 
 
