@@ -50,7 +50,7 @@ class SecretHolderAdmin(ConsoleAdmin):
     """What keys and tokens share: the page that shows a secret once, and revocation with a question first."""
 
     change_form_template = "admin/secret_holder_form.html"
-    actions = ("revoke_selected",)
+    actions: tuple[str, ...] = ("revoke_selected",)
     may_rotate = False
 
     def get_urls(self) -> list[URLPattern]:

@@ -65,7 +65,8 @@ class TeamAdmin(ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         counts = {"n_projects": Count("projects", distinct=True), "n_members": Count("memberships", distinct=True)}
-        return super().get_queryset(request).annotate(**counts)
+        teams: QuerySet[Team] = super().get_queryset(request)
+        return teams.annotate(**counts)
 
     @admin.display(description="projects", ordering="n_projects")
     def project_count(self, team: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -75,7 +75,7 @@ class EventTimeFilter(TimeFilter):
 class HistoryAdmin(NobodyWrites, ConsoleAdmin):
     """A table that nobody edits: no full count, no sorting by columns without an index, a page of its own per row."""
 
-    form = forms.ModelForm
+    form = forms.ModelForm  # type: ignore[assignment]
     paginator = BoundedPaginator
     show_full_result_count = False
     actions = None
@@ -93,7 +93,7 @@ class HistoryAdmin(NobodyWrites, ConsoleAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        raise Http404
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +260,8 @@ class AuditEventAdmin(HistoryAdmin):
         return spaced(event.object_type)
 
     @admin.display(description="fields")
-    def fields_changed(self, event: AuditEvent) -> SafeString:
+    def fields_changed(self, event: AuditEvent) -> SafeString | str:
         if event.action in {"created", "deleted"}:
-            return format_html("")
+            return ""
         names = ", ".join(str(name).replace("_", " ") for name in event.changes)
         return format_html('<span class="quiet">{}</span>', names[:120])

@@ -127,7 +127,7 @@ class UserAdmin(ConsoleAdmin):
         if not self.has_change_permission(request, user):
             raise PermissionDenied
         if user is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
+            return self.not_there(request)
         form = SomeonesPasswordForm.of(request)(user, request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_valid():
             form.save()

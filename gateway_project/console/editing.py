@@ -10,7 +10,7 @@ from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import ProtectedError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -69,7 +69,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
         object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         try:
             with self._door(request) as change:
                 request.console_change = change  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         try:
             with self._door(request) as change:
                 request.console_change = change  # type: ignore[attr-defined]
@@ -137,7 +137,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        query = urlencode({"object_type": self.opts.model_name, "object_id": object_id})
+        query = urlencode({"object_type": self.opts.model_name or "", "object_id": object_id})
         return HttpResponseRedirect(f"{reverse('admin:accounting_auditevent_changelist')}?{query}")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -154,6 +154,11 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
     def title_of(self, obj: Any) -> tuple[str, str | None]:
         """The heading of a row's page, and the line below it."""
         return str(obj), str(self.opts.verbose_name).capitalize()
+
+    def not_there(self, request: HttpRequest) -> HttpResponse:
+        """For a row that is gone."""
+        messages.warning(request, f"This {self.opts.verbose_name} does not exist any more.")
+        return HttpResponseRedirect(self.list_address())
 
     def list_address(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")

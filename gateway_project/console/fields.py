@@ -76,6 +76,7 @@ class ChoicesField(forms.TypedMultipleChoiceField):
     widget = forms.CheckboxSelectMultiple
 
     def __init__(self, *, labels: dict[str | int, str], **kwargs: Any) -> None:
+        self.known = set(labels)
         kwargs["choices"] = [(json.dumps(value), label) for value, label in labels.items()]
         kwargs["coerce"] = json.loads
         kwargs["empty_value"] = []
@@ -83,11 +84,13 @@ class ChoicesField(forms.TypedMultipleChoiceField):
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return [item if self._is_choice(item) else json.dumps(item) for item in value]
+            return [json.dumps(item) if item in self.known else item for item in value]
         return value
 
-    def _is_choice(self, item: Any) -> bool:
-        return isinstance(item, str) and any(item == choice for choice, _ in self.choices)
+    def allow(self, labels: dict[str | int, str]) -> None:
+        """Offers these values instead."""
+        self.known = set(labels)
+        self.choices = [(json.dumps(value), label) for value, label in labels.items()]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), self.prepare_value(data))

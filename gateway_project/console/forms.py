@@ -34,7 +34,7 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["shown"] = json.dumps(self._current(), cls=DjangoJSONEncoder)
 
     @cached_property
-    def changed_data(self) -> list[str]:  # type: ignore[override]
+    def changed_data(self) -> list[str]:
         """What the person changed: against what the page showed them, not against what stands there by now."""
         before = self._shown_values()
         return [name for name in self._compared() if self._differs(name, before.get(name, self._prepared(name)))]

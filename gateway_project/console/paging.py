@@ -18,7 +18,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list.order_by()[:MOST_COUNTED].count())  # type: ignore[union-attr]
+        rows: Any = self.object_list
+        return int(rows.order_by()[:MOST_COUNTED].count())
 
 
 class SeenFilter(admin.SimpleListFilter):
@@ -47,7 +48,7 @@ def seen(column_name: str, label: str) -> type[SeenFilter]:
 
 def latest_values(request: HttpRequest, model_admin: Any) -> dict[str, set[str]]:
     """The values of the latest rows in the columns of `model_admin.seen_columns`; one query for each page."""
-    kept = request.__dict__.setdefault("_latest_values", {})
+    kept: dict[str, set[str]] = request.__dict__.setdefault("_latest_values", {})
     if not kept:
         columns = model_admin.seen_columns
         rows = model_admin.model.objects.order_by(*model_admin.model._meta.ordering).values_list(*columns)[:LATEST]

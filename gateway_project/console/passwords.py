@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.http import HttpRequest
 
@@ -27,13 +26,13 @@ class OwnPasswordForm(Audited, PasswordChangeForm):
     """Asks for the old password."""
 
     @classmethod
-    def of(cls, request: HttpRequest) -> type[forms.Form]:
+    def of(cls, request: HttpRequest) -> Any:
         return type("OwnPassword", (cls,), {"actor": actor_of(request)})
 
 
-class SomeonesPasswordForm(Audited, SetPasswordForm):
+class SomeonesPasswordForm(Audited, SetPasswordForm):  # type: ignore[type-arg]
     """An administrator sets the password of another person."""
 
     @classmethod
-    def of(cls, request: HttpRequest) -> type[forms.Form]:
+    def of(cls, request: HttpRequest) -> Any:
         return type("SomeonesPassword", (cls,), {"actor": actor_of(request)})

@@ -79,9 +79,7 @@ class ConsoleSite(admin.AdminSite):
         overview = read_overview(timezone.now())
         return super().index(request, {"overview": overview, **(extra_context or {})})
 
-    def app_index(
-        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponseRedirect:
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None) -> Any:
         """The apps are our rooms, not the reader's; everything is on the overview."""
         return HttpResponseRedirect(reverse("admin:index"))
 
@@ -93,7 +91,7 @@ class ConsoleSite(admin.AdminSite):
         wanted = request.GET.get("next", reverse("admin:index"))
         return HttpResponseRedirect(f"{reverse('accounts:login')}?{urlencode({'next': wanted})}")
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return PasswordChangeView.as_view(
             form_class=OwnPasswordForm.of(request),
             success_url=reverse("admin:password_change_done"),

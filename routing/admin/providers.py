@@ -34,8 +34,8 @@ class ProviderAdmin(ConsoleAdmin):
     empty_hint = "No provider yet. A provider is an upstream account: an address and the credential for it."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
-        counted = super().get_queryset(request).annotate(n_targets=Count("targets"))
-        return counted.annotate(credential_kind=F("credential__kind"))
+        providers: QuerySet[Provider] = super().get_queryset(request)
+        return providers.annotate(n_targets=Count("targets"), credential_kind=F("credential__kind"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         reads_only = obj is not None and not self.has_change_permission(request, obj)
@@ -72,7 +72,7 @@ class ProviderAdmin(ConsoleAdmin):
         if not self.has_change_permission(request, provider):
             raise PermissionDenied
         if provider is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
+            return self.not_there(request)
         model = request.POST.get("model", "").strip()[:LONGEST_MODEL]
         if not model:
             messages.error(request, "Name the model to ask: one that this provider serves.")

@@ -49,7 +49,9 @@ class RouteForm(VersionedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         kept = {value: RETRY_LABELS.get(value, str(value)) for value in self.instance.retry_on or []}
-        self.fields["retry_on"].choices = ChoicesField(labels={**RETRY_LABELS, **kept}).choices
+        field = self.fields["retry_on"]
+        assert isinstance(field, ChoicesField)
+        field.allow({**RETRY_LABELS, **kept})
 
 
 class TargetFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
@@ -65,7 +67,7 @@ class TargetFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
     def kept_forms(self) -> list[Any]:
         """The forms of the targets that there will be, in their order."""
         filled = [form for form in self.forms if form.instance.pk or form.has_changed()]
-        return [form for form in filled if not self._should_delete_form(form)]
+        return [form for form in filled if not form.cleaned_data.get("DELETE")]
 
 
 def _judged(form: Any) -> tuple[bool, int, bool]:
@@ -106,7 +108,8 @@ class RouteAdmin(ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         counts = {"n_targets": Count("targets", distinct=True), "n_aliases": Count("aliases", distinct=True)}
-        return super().get_queryset(request).annotate(**counts)
+        routes: QuerySet[Route] = super().get_queryset(request)
+        return routes.annotate(**counts)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """The route is written together with its targets, in `save_formset`."""
