@@ -221,6 +221,14 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         raise _GoneError
 
+    def close(self) -> None:
+        self.transport.close()
+
+    def abandon(self) -> None:
+        """Ends an answer that is not complete, if there is one."""
+        if self._current is not None:
+            self.transport.abort()
+
     async def stop(self) -> None:
         """Ends the connection and its task, whatever it was doing."""
         self._task.cancel()

@@ -65,7 +65,8 @@ class FakeProvider:
         self._models[model] = behaviour if callable(behaviour) else (lambda _: behaviour)
 
     def reset(self) -> None:
-        """Forgets scripts, requests and violations; connections stay."""
+        """Forgets scripts, requests and violations, and ends what is still being answered; idle connections stay."""
+        self._each(Connection.abandon)
         with self._arrival:
             self._queues.clear()
             self._models.clear()
@@ -179,12 +180,20 @@ class FakeProvider:
 
     def drop_connections(self) -> None:
         """Closes every connection from this side, as a provider does that has been idle for long."""
-
-        def close() -> None:
-            for connection in list(self._connections):
-                connection.transport.close()
-
-        self._loop.call_soon_threadsafe(close)
+        self._each(Connection.close)
         limit = time.monotonic() + 5
         while self._connections and time.monotonic() < limit:
             time.sleep(0.005)
+
+    def _each(self, act: Callable[[Connection], None]) -> None:
+        """Does something to every connection, and returns when it is done."""
+        done = threading.Event()
+
+        def run() -> None:
+            for connection in list(self._connections):
+                act(connection)
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        if not done.wait(10):
+            raise AssertionError("the fake provider's loop does not answer")

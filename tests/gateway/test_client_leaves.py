@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.fake_provider import FakeProvider, Gate, Hang, Repeat, reply, stream
+from tests.fake_provider import FakeProvider, Gate, Hang, Pause, Repeat, reply, stream
 from tests.gateway.bodies import BLOCK, END, START, STOP, STOP_BLOCK, ask, delta, message, usage
 from tests.harness import Gateway, send, wait_until
 
@@ -56,7 +56,8 @@ def test_leaving_before_the_upstream_answers_closes_it(gateway: Gateway, provide
 
 def test_drain_reads_the_stream_to_its_end_and_counts_exactly(gateway: Gateway, provider: FakeProvider) -> None:
     gate = Gate()
-    provider.script(stream(START, BLOCK, delta(TEXT), gate, delta("more"), STOP_BLOCK, END, STOP))
+    # The pause lets the gateway notice that the client is gone; nothing outside tells when it has.
+    provider.script(stream(START, BLOCK, delta(TEXT), gate, Pause(0.3), delta("more"), STOP_BLOCK, END, STOP))
     with gateway.client() as client:
         send(client, ask(model="claude-drain", stream=True))
         head = client.head()
@@ -71,7 +72,7 @@ def test_drain_reads_the_stream_to_its_end_and_counts_exactly(gateway: Gateway, 
 
 def test_whole_answers_are_always_read_to_their_end(gateway: Gateway, provider: FakeProvider) -> None:
     gate = Gate()
-    provider.script(reply(200, message(usage=usage(output_tokens=77))).after(gate))
+    provider.script(reply(200, message(usage=usage(output_tokens=77))).after(gate, Pause(0.3)))
     with gateway.client() as client:
         send(client, ask(), headers=[("x-claude-code-session-id", "left-a-whole-answer")])
         assert provider.wait_received()
@@ -116,7 +117,7 @@ def test_slow_reader_stops_the_reading_upstream(gateway: Gateway, provider: Fake
         # Reading on sets it in motion again.
         client.head()
         taken = 0
-        while taken < request.sent:
+        while taken < 2 * seen:
             taken += len(client.piece())
         assert request.sent > seen
         client.leave()

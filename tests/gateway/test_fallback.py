@@ -17,7 +17,8 @@ def attempts_of(gateway: Gateway, answer_id: str) -> list[tuple[str, str, int]]:
 def test_busy_target_is_followed_by_the_next(
     status: int, streamed: bool, gateway: Gateway, provider: FakeProvider, second: FakeProvider
 ) -> None:
-    provider.script(reply(status, error("overloaded_error", "busy")))
+    # A target that says 429 rests; this one says that it needs no rest, for the tests that follow.
+    provider.script(reply(status, error("overloaded_error", "busy"), [("retry-after", "0")]))
     answer = gateway.post(ask(model="claude-two", stream=streamed))
     assert answer.status == 200
     assert second.received[-1].json["model"] == "claude-second"

@@ -37,7 +37,7 @@ class Reply:
 class Client:
     """One connection. Every read fails after `timeout` seconds of silence."""
 
-    def __init__(self, port: int, timeout: float = 20, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, timeout: float = 10, *, receive_buffer: int = 0) -> None:
         self.port = port
         self._socket = socket.socket()
         self._socket.settimeout(timeout)

@@ -53,6 +53,7 @@ def _environment(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
         **kept,
         "GATEWAY_DATA_DIR": str(data),
         "GATEWAY_SECRET_KEY": "a secret key for tests only, long enough for anyone",
+        "GATEWAY_DRAIN_SECONDS": "5",
         "PYTHONFAULTHANDLER": "1",
         **extra,
     }
@@ -212,7 +213,7 @@ class Gateway:
 
     # Requests
 
-    def client(self, timeout: float = 20, **options: Any) -> Client:
+    def client(self, timeout: float = 10, **options: Any) -> Client:
         return Client(self.port, timeout, **options)
 
     def post(
