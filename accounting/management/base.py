@@ -4,13 +4,15 @@ from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
 from django.db.migrations.exceptions import MigrationSchemaMissing
 from django.db.migrations.executor import MigrationExecutor
 
+from accounting.audit.changes import StaleVersion
+
 
 class GatewayCommand(BaseCommand):
-    """A command that works on the database. Override `handle` as usual; a ValidationError becomes one line."""
+    """A command that works on the database. Override `handle`; what models or database refuse becomes one line."""
 
     requires_system_checks = []
 
@@ -20,6 +22,11 @@ class GatewayCommand(BaseCommand):
             return super().execute(*args, **options)
         except ValidationError as error:
             raise CommandError(sentence(error)) from None
+        except StaleVersion as error:
+            raise CommandError(str(error)) from None
+        except (IntegrityError, OperationalError) as error:  # the rest of such a message shows rows; it stays out
+            text = f"The database refused, and nothing was changed: {_first_line(error)}. Run the command again."
+            raise CommandError(text) from None
 
 
 def require_migrated() -> None:

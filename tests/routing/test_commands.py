@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 from django.core.management import CommandError, call_command, load_command_class
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from accounting.access.secrets import TOKEN_MARK, is_well_formed
+from accounting.audit.changes import StaleVersion
+from accounting.management.base import GatewayCommand
 from accounting.models import ApiToken, AuditEvent, Team, User, VirtualKey
 from accounting.services import has_secret
 from routing.models import Provider
@@ -263,3 +265,31 @@ def test_create_api_token_refuses_what_fits_no_scope(run: Run, arguments: tuple[
         run("create_api_token", "--name", "grafana", *arguments)
     assert said in str(error.value)
     assert not ApiToken.objects.exists()
+
+
+class Failing(GatewayCommand):
+    """A command that another writer gets in the way of."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        raise self.error
+
+    error: Exception
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StaleVersion(Team(name="t"), ("timezone",), deleted=False), "The team t was changed by someone else"),
+        (
+            IntegrityError("duplicate key value\nDETAIL:  Failing row contains (canary)."),
+            "The database refused, and nothing was changed: duplicate key value. Run the command again.",
+        ),
+    ],
+)
+def test_what_another_writer_gets_in_the_way_of_ends_in_one_line(error: Exception, said: str) -> None:
+    command = Failing()
+    command.error = error
+    with pytest.raises(CommandError) as refused:
+        call_command(command)
+    assert str(refused.value).startswith(said)
+    assert "\n" not in str(refused.value)
