@@ -20,6 +20,8 @@ from accounting.models import Revision
 from gateway_project.crypto import Secret, UnreadableSecret, ring
 from gateway_project.telemetry import logger
 from routing.conf import literal_length, matches
+from routing.formats.compat import Registry
+from routing.formats.compat_rules import SHIPPED
 from routing.models import ModelAlias, Provider, Route, RouteTarget
 from routing.targets import CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
 
@@ -65,6 +67,7 @@ class Snapshot:
     providers: Mapping[str, ProviderConf] = field(default_factory=dict)
     aliases: Mapping[str, AliasConf] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
+    registry: Registry = field(default_factory=lambda: Registry(SHIPPED))
     _patterns: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _exact: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _found: dict[str, AliasConf | None] = field(init=False, repr=False, compare=False, default_factory=dict)

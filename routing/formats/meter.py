@@ -10,6 +10,7 @@ import msgspec
 
 from accounting.money.usage import Usage
 from routing.formats.anthropic import ErrorObject
+from routing.formats.base import Event
 
 MOST_HELD = 64 * 1024 * 1024  # bytes of one event that has not ended; beyond it the stream is passed on unread
 
@@ -47,6 +48,7 @@ _answer = msgspec.json.Decoder(_Answer)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _DELTA = b"event: content_block_delta\ndata: "
+_READ = ("message_start", "message_delta", "message_stop", "error")
 _TYPES = (b"message_start", b"message_delta", b"message_stop", b"error")
 
 
@@ -96,6 +98,13 @@ class StreamMeter:
         if end + 2 < len(chunk):
             self._hold(chunk[end + 2 :])
 
+    def saw(self, event: Event) -> None:
+        """Takes one event that a translator has read already."""
+        if event.type == "content_block_delta":
+            self._count(event.data)
+        elif event.type in _READ:
+            self._understand(event.data, event.type)
+
     def _may_complete(self, chunk: bytes) -> bool:
         """Whether an event could end in this chunk; if not, joining it to what is held can wait."""
         if b"\n\n" in chunk or b"\r" in chunk or self._held[-1].endswith(b"\r"):
@@ -125,14 +134,18 @@ class StreamMeter:
         self.characters += len(delta.text) + len(delta.partial_json) + len(delta.thinking)
 
     def _read(self, block: bytes) -> None:
+        named = "error" if block.lstrip().startswith(b"event: error") else ""
+        self._understand(_data(block), named)
+
+    def _understand(self, data: bytes, name: str) -> None:
         try:
-            event = _event.decode(_data(block))
+            event = _event.decode(data)
         except _UNREADABLE:
-            if block.lstrip().startswith(b"event: error"):
+            if name == "error":
                 self.error = ErrorObject()
             return
         if event.type == "content_block_delta":
-            self._count(_data(block))
+            self._count(data)
         elif event.type == "message_start" and event.message is not None:
             self.usage.update(event.message.usage)
         elif event.type == "message_delta":

@@ -8,9 +8,15 @@ import time
 from collections.abc import Callable
 
 from accounting.money.entry import Attempt
-from routing.formats import anthropic
 from routing.formats.base import Inbound, Outbound
+from routing.formats.compat import BETA, DROP, Registry, Rule
+from routing.formats.compat_rules import SHIPPED
+from routing.formats.errors import refusal_of
+from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
+from routing.formats.read_faults import read_error
+from routing.formats.translate import to_upstream
+from routing.formats.wording import rejected_beta
 from routing.health import Health
 from routing.proxy.errors import invalid
 from routing.proxy.exchange import Exchange
@@ -27,7 +33,8 @@ class Attempts:
     """The upstream calls of one request. After `first_answer`, `target` is the one that answered."""
 
     __slots__ = (
-        "_exchange", "_health", "_inbound", "_open", "_random", "_resolution", "_route", "_upstreams", "target",
+        "_exchange", "_health", "_inbound", "_learn", "_open", "_random", "_registry", "_resolution", "_route",
+        "_upstreams", "target",
     )  # fmt: skip
 
     def __init__(
@@ -38,7 +45,9 @@ class Attempts:
         resolution: Resolution,
         upstreams: UpstreamClient,
         health: Health,
+        registry: Registry,
         random: Callable[[], float],
+        learn: Callable[[str, TargetConf, str], None],
     ) -> None:
         self._exchange = exchange
         self._inbound: Inbound | None = inbound
@@ -46,7 +55,9 @@ class Attempts:
         self._resolution = resolution
         self._upstreams = upstreams
         self._health = health
+        self._registry = registry
         self._random = random
+        self._learn = learn
         self._open = False
         self.target: TargetConf = resolution.candidates[0].target
 
@@ -89,7 +100,30 @@ class Attempts:
         return FIRST_PAUSE * 2.0**round_ * (0.5 + self._random())
 
     async def _call(self, target: TargetConf) -> Answer:
-        outbound = self._translate(target)
+        outbound = self._translate(target, self._registry)
+        try:
+            return await self._send(target, outbound)
+        except Fault as fault:
+            fault.format, fault.betas = target.provider.format, outbound.betas_sent
+            beta = self._complaint(fault)
+            if not beta or self._exchange.reply.left:
+                raise
+        # An upstream that does not know a beta says so; without it, and what belongs to it, the request goes once more.
+        rule = Rule(BETA, beta, target.provider.format, DROP)
+        return await self._send(target, self._translate(target, Registry(SHIPPED, (*self._registry.rules, rule))))
+
+    def _complaint(self, fault: Fault) -> str:
+        """The beta that an upstream of another format has refused, if it is one that was sent; it is noted for people."""
+        if fault.status != 400 or not fault.betas or self._exchange.call.format == fault.format:
+            return ""
+        text = read_error(fault.format, fault.status, fault.headers, fault.body).message
+        beta = rejected_beta(text, fault.betas)
+        if beta not in fault.betas:
+            return ""
+        self._learn(beta, self.target, text)
+        return beta
+
+    async def _send(self, target: TargetConf, outbound: Outbound) -> Answer:
         begin = time.monotonic()
         self._health.started(target, begin)
         self._open = True
@@ -112,13 +146,27 @@ class Attempts:
             if error:
                 self.ended(good=None)
 
-    def _translate(self, target: TargetConf) -> Outbound:
+    def _translate(self, target: TargetConf, registry: Registry) -> Outbound:
         assert self._inbound is not None
-        call = self._exchange.call
+        exchange, provider = self._exchange, target.provider
         try:
-            return anthropic.same_format(self._inbound, target.model, self._exchange.secret, call.query)
+            outbound = to_upstream(
+                self._inbound,
+                upstream_format=provider.format,
+                upstream_model=target.model,
+                registry=registry,
+                provider_region=provider.region,
+                provider_project=provider.project,
+                secret=exchange.secret,
+                query=exchange.call.query,
+            )
+        except NotBridgeable as error:
+            raise refusal_of(error) from None
         except BadBody as error:
             raise invalid(str(error), "bad_body") from None
+        exchange.entry.betas_removed = list(outbound.betas_removed)
+        exchange.betas_sent = outbound.betas_sent
+        return outbound
 
     def ended(self, *, good: bool | None) -> None:
         """The call to `target` is over; `good` is false for a stream that died, None if nothing is to be said of it."""

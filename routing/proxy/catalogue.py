@@ -1,11 +1,18 @@
-"""`GET /v1/models`: the names that a caller may ask for. Patterns are not listed; they have no end."""
+"""The names that a caller may ask for: `GET /v1/models`, and Bedrock's `GET /inference-profiles`.
+
+Patterns are not listed; they have no end.
+"""
 
 from urllib.parse import parse_qs
 
 import msgspec
 
 from accounting.access.directory import allows
+from routing.formats import bedrock
 from routing.formats.anthropic import ModelRow, model_page
+from routing.formats.base import BEDROCK, COUNT_TOKENS, Inbound
+from routing.formats.faults import NotBridgeable
+from routing.formats.names import foundation_model
 from routing.proxy.errors import GatewayError, invalid
 from routing.proxy.exchange import Exchange
 from routing.snapshot import AliasConf, Snapshot
@@ -16,13 +23,49 @@ async def answer(exchange: Exchange, snapshot: Snapshot) -> None:
     grant = exchange.grant
     assert grant is not None
     exchange.entry.config_revision = snapshot.revision
-    rows = [_row(alias) for alias in snapshot.exact_aliases() if allows(grant, alias.name)]
-    if exchange.call.subject:
-        exchange.entry.alias = exchange.call.subject[:300]
-        body = _one(exchange.call.subject, rows)
+    aliases = [alias for alias in snapshot.exact_aliases() if allows(grant, alias.name)]
+    subject = exchange.call.subject
+    exchange.entry.alias = subject[:300]
+    if exchange.call.format == BEDROCK:
+        body = _profile(subject, aliases) if subject else bedrock.profiles_body([_profile_of(each) for each in aliases])
     else:
-        body = _page(exchange.call.query, rows)
+        rows = [_row(alias) for alias in aliases]
+        body = _one(subject, rows) if subject else _page(exchange.call.query, rows)
     await _send(exchange, body)
+
+
+def foundation(snapshot: Snapshot, inbound: Inbound) -> AliasConf | None:
+    """The alias behind a foundation model's id: what a Bedrock client counts tokens by, as the profiles told it."""
+    if inbound.format != BEDROCK or inbound.operation != COUNT_TOKENS:
+        return None
+    asked = inbound.model.rpartition("foundation-model/")[2]
+    for alias in snapshot.exact_aliases():
+        if _foundation_of(alias) == asked:
+            return alias
+    return None
+
+
+def _profile(subject: str, aliases: list[AliasConf]) -> bytes:
+    for alias in aliases:
+        if alias.name in (subject, subject.rpartition("inference-profile/")[2]):
+            return bedrock.profile_body(_profile_of(alias))
+    raise GatewayError(404, "not_found_error", f"There is no inference profile {subject}.", "unknown_model")
+
+
+def _profile_of(alias: AliasConf) -> dict[str, object]:
+    return bedrock.profile_of(alias.name, _bedrock_id(alias))
+
+
+def _bedrock_id(alias: AliasConf) -> str:
+    """The id by which Bedrock serves the alias, if it does."""
+    return next((target.model for target in alias.route.targets if target.provider.format == BEDROCK), "")
+
+
+def _foundation_of(alias: AliasConf) -> str:
+    try:
+        return foundation_model(_bedrock_id(alias) or alias.name)
+    except NotBridgeable:
+        return alias.name
 
 
 def _row(alias: AliasConf) -> ModelRow:
@@ -49,7 +92,7 @@ async def _send(exchange: Exchange, body: bytes) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"request-id", exchange.request_id.encode()),
+        *exchange.id_headers(),
     ]
     await exchange.reply.start(200, headers)
     await exchange.reply.send(body, more=False)

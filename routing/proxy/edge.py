@@ -13,14 +13,15 @@ from typing import Any
 
 from accounting.money.entry import Entry
 from gateway_project.telemetry import logger
-from routing.formats.anthropic import read_error, render_error
 from routing.formats.base import Headers
+from routing.formats.errors import render_error
+from routing.formats.wording import scrub
 from routing.proxy import pipeline
 from routing.proxy.bodies import Body, ClientGone
-from routing.proxy.errors import GatewayError, method_not_allowed, not_found
+from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
 from routing.proxy.exchange import Call, Cause, Exchange, Reply
-from routing.proxy.faults import gateway_error, passed_on
-from routing.proxy.paths import Destination, destination
+from routing.proxy.faults import rendered, understood
+from routing.proxy.paths import HELLO, Destination, destination
 from routing.proxy.relay import estimated_input
 from routing.proxy.runtime import Runtime
 from routing.proxy.upstream import Fault
@@ -40,7 +41,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         where = destination(scope.get("raw_path") or scope["path"].encode())
-        if where.operation == "hello":
+        if where.operation == HELLO:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
@@ -87,6 +88,8 @@ async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Run
     """The whole life of one request: whatever happens, one answer and one record."""
     try:
         try:
+            if where.problem:
+                raise invalid(where.problem, "bad_path")
             if not where.methods:
                 raise not_found("There is nothing at this address.")
             if exchange.call.method not in where.methods:
@@ -123,7 +126,7 @@ async def _cancelled(exchange: Exchange) -> None:
     _estimate(exchange)
     error = GatewayError(503, "api_error", "The gateway is restarting; try again in a second.", "", retry_after=1)
     exchange.record("shut_down", 503)
-    await _answer(exchange, *render_error(error, exchange.request_id))
+    await _say(exchange, error)
 
 
 def _estimate(exchange: Exchange) -> None:
@@ -138,20 +141,30 @@ async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
     exchange.record("client_left" if exchange.reply.left else error.outcome, error.status, error.reason)
     if error.status != 413:
         await body.discard()
-    await _answer(exchange, *render_error(error, exchange.request_id))
+    await _say(exchange, error)
     await body.discard()
 
 
 async def _pass_on(exchange: Exchange, fault: Fault) -> None:
     """The last upstream's failure, in its own words where that helps the client."""
-    answer = passed_on(fault, exchange)
-    error = gateway_error(fault)
-    if answer is None:
-        answer = render_error(error, exchange.request_id)
-    said = read_error(fault.body)
-    exchange.failed(said.type if said else error.type, said.message if said else fault.detail)
-    exchange.record("client_left" if exchange.reply.left else "upstream_error", answer[0], error.reason)
-    await _answer(exchange, *answer)
+    problem = understood(fault)
+    status, headers, body = rendered(fault, problem, exchange)
+    exchange.failed(problem.type, scrub(problem.message) or fault.detail)
+    outcome = "client_left" if exchange.reply.left else "upstream_error"
+    exchange.record(outcome, status, f"upstream_{fault.kind}")
+    if fault.status:
+        log.warning(
+            "upstream refused",
+            request_id=exchange.request_id,
+            provider=exchange.entry.provider,
+            status=fault.status,
+            text=problem.message[:500],
+        )
+    await _answer(exchange, status, headers, body)
+
+
+async def _say(exchange: Exchange, error: GatewayError) -> None:
+    await _answer(exchange, *render_error(exchange.call.format, error, exchange.request_id))
 
 
 async def _internal(exchange: Exchange) -> None:
@@ -161,14 +174,14 @@ async def _internal(exchange: Exchange) -> None:
         error = GatewayError(
             500, "api_error", "The gateway failed on this request; its log says more.", "internal_error"
         )
-        await _answer(exchange, *render_error(error, exchange.request_id))
+        await _say(exchange, error)
 
 
 async def _answer(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
     headers = [
         *headers,
         (b"content-length", str(len(body)).encode()),
-        (b"request-id", exchange.request_id.encode()),
+        *exchange.id_headers(),
     ]
     await exchange.reply.start(status, headers)
     await exchange.reply.send(body, more=False)
@@ -192,6 +205,7 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         format=where.format,
         operation=where.operation,
         method=scope["method"],
+        raw_path=scope.get("raw_path") or scope["path"].encode(),
         subject=where.subject,
         query=scope.get("query_string", b""),
         headers=headers,

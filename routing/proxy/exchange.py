@@ -9,7 +9,7 @@ from enum import Enum
 from accounting.access.grant import Grant
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
-from routing.formats.base import Headers
+from routing.formats.base import BEDROCK, Headers
 
 MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
 
@@ -51,6 +51,7 @@ class Call:
     format: str
     operation: str
     method: str
+    raw_path: bytes  # percent-encoded, as it was sent
     subject: str  # what the path names beside the operation, such as a model's id
     query: bytes
     headers: Headers
@@ -72,12 +73,20 @@ class Exchange:
     task: "asyncio.Task[None] | None" = None
     grant: Grant | None = None
     secret: bytes = b""
+    betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
     recorded: bool = False
 
     @property
     def request_id(self) -> str:
         return self.entry.request_id
+
+    def id_headers(self) -> Headers:
+        """Our id of the request, as this client's format names it."""
+        value = self.entry.request_id.encode()
+        if self.call.format == BEDROCK:
+            return [(b"request-id", value), (b"x-amzn-requestid", value)]
+        return [(b"request-id", value)]
 
     def leave(self) -> None:
         """The client has gone; a server says so, too, when the answer is complete."""

@@ -1,32 +1,44 @@
-"""Which addresses are the gateway's, and what each asks for. Pure: a path and a method in, a destination out."""
+"""Which addresses are the gateway's, and what each asks for. Pure: a path in, a destination out."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from routing.formats.base import ANTHROPIC, COUNT_TOKENS, MESSAGES, MODELS
+from routing.formats import bedrock, vertex
+from routing.formats.base import ANTHROPIC, BEDROCK, COUNT_TOKENS, MESSAGES, MODELS, VERTEX
+from routing.formats.faults import InvalidModel
+from routing.formats.names import UNSUPPORTED, Address
 
 # The addresses that never reach Django's pages: every mount of every format, with any number of leading slashes.
-OWN = r"^/*(?:anthropic(?:/|$)|v1(?:/|$)|api/hello$)"
+_ROOTS = "anthropic|v1|bedrock|model|inference-profiles|vertex|vertex_ai|projects"
+OWN = rf"^/*(?:(?:{_ROOTS})(?:/|$)|api/hello$)"
+
+HELLO, UNKNOWN, BAD = "hello", "unknown", "bad_path"
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What a path asks for. `methods` is empty for a path that nothing is at."""
+    """What a path asks for, in which format. `methods` is empty where there is nothing; `subject` is the model or profile
+    that the path names; `problem` says what is wrong with the path itself."""
 
     format: str
     operation: str
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()
     subject: str = ""
+    problem: str = ""
 
 
 _ANTHROPIC = {
+    "/": (HELLO, ("HEAD", "GET")),
+    "/api/hello": (HELLO, ("HEAD", "GET")),
     "/v1/messages": (MESSAGES, ("POST",)),
     "/v1/messages/count_tokens": (COUNT_TOKENS, ("POST",)),
     "/v1/models": (MODELS, ("GET",)),
 }
 _MODEL = re.compile(r"/v1/models/([^?]+)\Z")
 _SLASHES = re.compile(r"/{2,}")
+_BEDROCK_ROOTS = ("/bedrock", "/model", "/inference-profiles")
+_VERTEX_ROOTS = ("/vertex", "/vertex_ai", "/projects", "/v1/projects")
 
 
 def destination(raw_path: bytes) -> Destination:
@@ -37,9 +49,30 @@ def destination(raw_path: bytes) -> Destination:
     found = _ANTHROPIC.get(path)
     if found is not None:
         return Destination(ANTHROPIC, found[0], found[1])
-    if path in ("/", "/api/hello"):
-        return Destination(ANTHROPIC, "hello", ("HEAD", "GET"))
     one = _MODEL.match(path)
     if one is not None:
         return Destination(ANTHROPIC, MODELS, ("GET",), unquote(one.group(1)))
-    return Destination(ANTHROPIC, "unknown", ())
+    return _elsewhere(path, raw_path)
+
+
+def _elsewhere(path: str, raw_path: bytes) -> Destination:
+    """A path of the two clouds' formats, or of none."""
+    for speech, roots, parse in (
+        (BEDROCK, _BEDROCK_ROOTS, bedrock.parse_path),
+        (VERTEX, _VERTEX_ROOTS, vertex.parse_path),
+    ):
+        if not any(path == root or path.startswith(root + "/") for root in roots):
+            continue
+        try:
+            address = parse(raw_path)
+        except InvalidModel as error:
+            return Destination(speech, BAD, problem=str(error))
+        return Destination(speech, UNKNOWN) if address is None else _at(address)
+    return Destination(ANTHROPIC, UNKNOWN)
+
+
+def _at(address: Address) -> Destination:
+    if address.operation == UNSUPPORTED:
+        return Destination(address.format, UNSUPPORTED)
+    methods = ("GET",) if address.operation == MODELS else ("POST",)
+    return Destination(address.format, address.operation, methods, address.model)

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from accounting.money.recorder import Recorder
-
 from accounting.access.directory import Directory, allows, refusal_of
 from accounting.access.grant import Grant
-from routing.formats import anthropic
-from routing.formats.base import COUNT_TOKENS, MODELS, Inbound
+from accounting.money.recorder import Recorder
+from routing.capability import capable
+from routing.formats import anthropic, bedrock, vertex
+from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, MODELS, Inbound
+from routing.formats.carriers import credentials_of
+from routing.formats.errors import refusal_of as refused
+from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.proxy import attempts, catalogue
@@ -29,12 +32,14 @@ from routing.proxy.errors import (
     unauthenticated,
     unknown_model,
 )
-from routing.proxy.exchange import Exchange
-from routing.proxy.relay import StreamRelay, relay_whole, upstream_id
+from routing.proxy.exchange import Call, Exchange
+from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution, resolve
 from routing.snapshot import Snapshot
-from routing.targets import RouteConf
+from routing.targets import RouteConf, TargetConf
+
+MOST_KEYS = 4  # that are looked up of one request
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class House:
     health: Health
     ping_seconds: float
     random: Callable[[], float]
+    learned: Callable[[str, TargetConf, str], None]  # a beta, the target that refused it, in which words
     draining: bool = False
 
 
@@ -69,7 +75,17 @@ async def serve(exchange: Exchange, house: House) -> None:
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)
     exchange.drains = not inbound.stream
-    sent = attempts.Attempts(exchange, inbound, route, resolution, house.upstreams, house.health, house.random)
+    sent = attempts.Attempts(
+        exchange,
+        inbound,
+        route,
+        resolution,
+        house.upstreams,
+        house.health,
+        house.snapshot.registry,
+        house.random,
+        house.learned,
+    )
     del inbound, resolution  # the body may be megabytes; only the attempts still need it
     answer = await sent.first_answer()
     await relay(exchange, sent, answer, house)
@@ -77,7 +93,7 @@ async def serve(exchange: Exchange, house: House) -> None:
 
 def authenticate(exchange: Exchange, directory: Directory) -> Grant:
     """The caller's grant, from `Authorization` or else `x-api-key`: the first that is a key of this gateway counts."""
-    presented = presented_keys(exchange)
+    presented = credentials_of(exchange.call.headers, exchange.call.format)[:MOST_KEYS]
     for secret in presented:
         grant = directory.find(secret)
         if grant is None:
@@ -108,39 +124,39 @@ _REFUSALS = {
 }
 
 
-def presented_keys(exchange: Exchange) -> list[str]:
-    """What might be a key, in the order in which it counts."""
-    bearer, api_key = [], []
-    for name, value in exchange.call.headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            bearer.append(value[7:].strip().decode("latin-1"))
-        elif name == b"x-api-key":
-            api_key.append(value.strip().decode("latin-1"))
-    return [key for key in dict.fromkeys(bearer + api_key) if key][:4]
-
-
 async def parse(exchange: Exchange) -> Inbound:
     """The request, understood as far as needed. 400 for a body that no upstream would take."""
     call, entry = exchange.call, exchange.entry
     body = await call.read_body()
     exchange.size = len(body)
     try:
-        inbound = anthropic.parse(call.operation, call.headers, body)
+        inbound = _parsed(call, body)
     except BadBody as error:
         raise invalid(str(error), "bad_body") from None
+    except NotBridgeable as error:
+        raise refused(error) from None
     entry.alias, entry.stream = inbound.model[:300], inbound.stream
     entry.session_id, entry.agent_id = inbound.session_id, inbound.agent_id
     entry.parent_agent_id = inbound.parent_agent_id
     return inbound
 
 
+def _parsed(call: Call, body: bytes) -> Inbound:
+    if call.format == ANTHROPIC:
+        return anthropic.parse(call.operation, call.headers, body)
+    if call.format == BEDROCK:
+        return bedrock.parse(call.raw_path, call.headers, body)
+    return vertex.parse(call.raw_path, call.headers, body)
+
+
 def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
-    alias = snapshot.find(inbound.model)
+    alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound)
     if alias is None:
         raise unknown_model(inbound.model, snapshot.closest(inbound.model, lambda name: allows(grant, name)))
-    if not allows(grant, inbound.model):
+    # The name as asked, or the exact name that it stands for (`x[1m]` for x, a foundation model for its profile).
+    if not allows(grant, inbound.model) and ("*" in alias.name or not allows(grant, alias.name)):
         text = f"The model {inbound.model} is not allowed for this key. Ask your team's administrator for it."
         raise policy_blocked(text, "model_not_allowed")
     exchange.entry.route = alias.route.name
@@ -155,23 +171,27 @@ def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House)
     if not resolution.candidates:
         wait = max(1, round(resolution.retry_after or 30))
         raise overloaded(f"No provider can serve {inbound.model} at the moment; try again in {wait} s.", wait)
-    return resolution
+    try:
+        return capable(inbound, resolution, house.snapshot.registry)
+    except NotBridgeable as error:
+        raise refused(error) from None
+    except BadBody as error:
+        raise invalid(str(error), "bad_body") from None
 
 
 async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House) -> None:
     """The answer's way to the client; what it used is on the record, whatever happens on the way."""
     provider = sent.target.provider
     exchange.entry.upstream_request_id = upstream_id(answer)
-    counting = exchange.call.operation == COUNT_TOKENS
     try:
-        if answer.content_type == "text/event-stream" and not counting:
+        if exchange.call.operation == MESSAGES and answer.content_type in STREAM_TYPES:
             exchange.drains = provider.drain
             sent.let_go()
-            stream = StreamRelay(exchange, answer, idle=provider.idle_timeout, ping=house.ping_seconds)
+            stream = StreamRelay(exchange, answer, provider, ping=house.ping_seconds)
             await stream.run()
             sent.ended(good=stream.meter.finished or exchange.reply.left)
         else:
-            await relay_whole(exchange, answer, idle=provider.idle_timeout)
+            await relay_whole(exchange, answer, provider)
             sent.ended(good=True)
     finally:
         sent.ended(good=None)

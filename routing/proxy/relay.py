@@ -5,14 +5,20 @@ from collections.abc import Callable
 
 import httpx
 
-from routing.formats.anthropic import PING, error_event
-from routing.formats.base import Headers, header
+from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Headers, header
+from routing.formats.errors import stream_error
+from routing.formats.faults import FormatError
 from routing.formats.headers import for_client
 from routing.formats.meter import StreamMeter, usage_of
+from routing.formats.response import translate_response
+from routing.formats.stream import StreamFailure, StreamTranslator, ping, stream_headers, stream_translator
+from routing.formats.wording import scrub
 from routing.proxy.errors import upstream_failed
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.upstream import MOST_ANSWER_BYTES, Answer
+from routing.targets import ProviderConf
 
+STREAM_TYPES = ("text/event-stream", "application/vnd.amazon.eventstream")
 AFTER_END = 5.0  # seconds an upstream may keep a stream open after its last event
 CHARACTERS_PER_TOKEN = 4  # for what a client that left was not told (the vendor's own rule of thumb, 2026-08)
 
@@ -60,32 +66,32 @@ class Silence:
         self._handle = self._loop.call_later(max(0.01, min(self._idle - silent, self._pause - unpinged)), self._look)
 
 
-def response_headers(exchange: Exchange, headers: Headers) -> Headers:
-    """The upstream's headers that may pass, and our request id."""
-    return [*for_client(headers), (b"request-id", exchange.request_id.encode())]
-
-
 class StreamRelay:
-    """One same-format stream, from its head to the client's last byte and the record."""
+    """One stream, from its head to the client's last byte and the record.
 
-    def __init__(self, exchange: Exchange, answer: Answer, *, idle: float, ping: float) -> None:
+    Between Anthropic's format and itself the bytes pass as they come, cut as they come. On every other pair a translator
+    stands between, and what reaches the client are whole events or frames.
+    """
+
+    def __init__(self, exchange: Exchange, answer: Answer, provider: ProviderConf, *, ping: float) -> None:
         self.exchange = exchange
         self.answer = answer
         self.meter = StreamMeter()
-        self.silence = Silence(idle, ping, self._ping)
+        self._client = exchange.call.format
+        self._upstream = provider.format
+        self._translator: StreamTranslator | None = None
+        if not self._client == self._upstream == ANTHROPIC:
+            self._translator = stream_translator(
+                self._upstream, self._client, on_event=self.meter.saw, betas=exchange.betas_sent
+            )
+        self.silence = Silence(provider.idle_timeout, ping, self._ping)
         self.silence.expired = lambda: exchange.cancel(Cause.SILENCE)
 
     async def run(self) -> None:
         """Raises CancelledError after having settled, if the request was cancelled."""
         exchange = self.exchange
         try:
-            headers = [header for header in for_client(self.answer.headers) if header[0] != b"cache-control"]
-            headers += [
-                (b"cache-control", b"no-cache"),
-                (b"x-accel-buffering", b"no"),
-                (b"request-id", exchange.request_id.encode()),
-            ]
-            await exchange.reply.start(self.answer.status, headers)
+            await exchange.reply.start(200, self._head())
             await self._pump()
         except httpx.TransportError:
             await self._broken("stream_broken", "The upstream's connection broke before the answer was complete.")
@@ -95,39 +101,69 @@ class StreamRelay:
             self.silence.stop()
             await self.answer.close()
 
+    def _head(self) -> Headers:
+        headers = stream_headers(self._client)
+        if self._client == self._upstream:
+            headers = [pair for pair in for_client(self.answer.headers) if pair[0] != b"cache-control"]
+            headers.append((b"cache-control", b"no-cache"))
+        return [*headers, (b"x-accel-buffering", b"no"), *self.exchange.id_headers()]
+
     async def _pump(self) -> None:
-        exchange, meter, silence = self.exchange, self.meter, self.silence
+        exchange, silence = self.exchange, self.silence
         reply = exchange.reply
         silence.heard()
         async for chunk in self.answer.chunks():
             silence.waiting = False
             if exchange.entry.ttft_ms is None:
                 exchange.entry.ttft_ms = exchange.milliseconds()
-            meter.feed(chunk)
-            if meter.ended and not exchange.recorded:
+            pieces = self._passed(chunk)
+            if self._over and not exchange.recorded:
                 self._ended()
             if silence.pinging is not None:
                 await silence.pinging
                 silence.pinging = None
-            await reply.send(chunk, more=True)
+            for piece in pieces:
+                await reply.send(piece, more=True)
+            if self._failure is not None:
+                break
             if exchange.recorded:
                 silence.waiting = True  # all has been said: what still comes does not keep the connection open
             else:
                 silence.heard()
-        if meter.ended:
+        if self._over:
             await reply.send(b"", more=False)
         else:
             await self._broken("stream_truncated", "The upstream's answer ended before it was complete.")
+
+    def _passed(self, chunk: bytes) -> list[bytes]:
+        """What the client gets for a chunk: itself, or what a translator makes of it."""
+        if self._translator is None:
+            self.meter.feed(chunk)
+            return [chunk]
+        pieces = self._translator.feed(chunk)
+        return [b"".join(pieces)] if len(pieces) > 1 else pieces
+
+    @property
+    def _failure(self) -> StreamFailure | None:
+        return self._translator.failure if self._translator is not None else None
+
+    @property
+    def _over(self) -> bool:
+        """Whether the stream's last event has passed."""
+        return self.meter.ended or (self._translator is not None and self._translator.ended)
 
     def _ended(self) -> None:
         """The last event is here: the record is written before the client gets it."""
         exchange, meter = self.exchange, self.meter
         self.silence.limit(AFTER_END)
-        self._use()
-        if meter.error is not None:
-            exchange.failed(meter.error.type, meter.error.message)
+        failure = meter.error or self._failure
+        if failure is not None:
+            self._estimate(counted=True)  # an upstream that fails before it reports anything bills nothing
+            exchange.failed(failure.type, scrub(failure.message))
             exchange.record("upstream_error", self.answer.status, "error_event")
-        elif exchange.reply.left:
+            return
+        self._use()
+        if exchange.reply.left:
             exchange.record("client_left", self.answer.status, "drained")
         else:
             exchange.record("served", self.answer.status)
@@ -138,11 +174,11 @@ class StreamRelay:
             usage.doubtful = True
         self.exchange.used(usage)
 
-    def _estimate(self) -> None:
-        """What is billed of a stream that was not heard to its end."""
+    def _estimate(self, *, counted: bool) -> None:
+        """What is billed of a stream that was not heard to its end. `counted`: the input is as reported, or nothing."""
         usage, entry = self.meter.usage, self.exchange.entry
         entry.estimated = True
-        if not usage.seen:
+        if not usage.seen and not counted:
             usage.input = estimated_input(self.exchange.size)
         usage.output = max(usage.output, self.meter.characters // CHARACTERS_PER_TOKEN)
         self.exchange.used(usage)
@@ -152,7 +188,7 @@ class StreamRelay:
         if self.exchange.recorded:
             await self.exchange.reply.send(b"", more=False)
             return
-        self._estimate()
+        self._estimate(counted=True)
         kind = "timeout_error" if reason == "idle_timeout" else "api_error"
         self.exchange.failed(kind, message)
         self.exchange.record("upstream_error", self.answer.status, reason)
@@ -161,8 +197,8 @@ class StreamRelay:
     async def _say_error(self, kind: str, message: str) -> None:
         # An event that was cut off cannot be taken back, but it can be renamed before it ends: the last `event` line
         # counts, and clients pass over names they do not know.
-        cut = b"" if self.meter.at_boundary else b"\nevent: truncated\n\n"
-        await self.exchange.reply.send(cut + error_event(kind, message), more=False)
+        cut = b"" if self._between_events else b"\nevent: truncated\n\n"
+        await self.exchange.reply.send(cut + stream_error(self._client, kind, message), more=False)
 
     async def _cancelled(self) -> None:
         exchange = self.exchange
@@ -174,7 +210,7 @@ class StreamRelay:
                 await self._broken("idle_timeout", "The upstream has been silent for too long.")
             return
         if not exchange.recorded:
-            self._estimate()
+            self._estimate(counted=False)
             left = exchange.cause is Cause.CLIENT_LEFT
             exchange.record("client_left" if left else "shut_down", self.answer.status)
             if not left:
@@ -184,9 +220,13 @@ class StreamRelay:
         _swallow_cancellation()
 
     def _ping(self) -> "asyncio.Task[None] | None":
-        if not self.meter.at_boundary or self.meter.ended:
+        if not self._between_events or self._over:
             return None
-        return asyncio.get_running_loop().create_task(self.exchange.reply.send(PING, more=True))
+        return asyncio.get_running_loop().create_task(self.exchange.reply.send(ping(self._client), more=True))
+
+    @property
+    def _between_events(self) -> bool:
+        return self._translator is not None or self.meter.at_boundary
 
 
 def _swallow_cancellation() -> None:
@@ -206,8 +246,31 @@ def upstream_id(answer: Answer) -> str:
     return found.decode("latin-1")[:200]
 
 
-async def relay_whole(exchange: Exchange, answer: Answer, *, idle: float) -> None:
+async def relay_whole(exchange: Exchange, answer: Answer, provider: ProviderConf) -> None:
     """An answer that is not a stream: read whole, metered, recorded, sent. Raises `GatewayError` if it never came."""
+    body = await _whole(exchange, answer, provider.idle_timeout)
+    entry, client = exchange.entry, exchange.call.format
+    if entry.stream and client == BEDROCK and answer.content_type:
+        raise upstream_failed("The upstream's answer was not a stream.", "upstream_answer")
+    entry.ttft_ms = exchange.milliseconds()
+    if entry.operation == MESSAGES:
+        usage = usage_of(body)
+        usage.doubtful = usage.doubtful or not usage.seen
+        exchange.used(usage)
+    try:
+        reply = translate_response(
+            provider.format, client, entry.operation, body, latency_ms=round(entry.attempts[-1].duration_ms)
+        )
+    except FormatError:
+        raise upstream_failed("The upstream's answer was not one of its API.", "upstream_answer") from None
+    headers = for_client(answer.headers) if client == provider.format else reply.headers
+    headers = [*headers, (b"content-length", str(len(reply.body)).encode()), *exchange.id_headers()]
+    exchange.record("client_left" if exchange.reply.left else "served", answer.status)
+    await exchange.reply.start(answer.status, headers)
+    await exchange.reply.send(reply.body, more=False)
+
+
+async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:
     try:
         body = await answer.read(MOST_ANSWER_BYTES, idle)
     except TimeoutError:
@@ -215,21 +278,10 @@ async def relay_whole(exchange: Exchange, answer: Answer, *, idle: float) -> Non
         raise upstream_failed("The upstream did not finish its answer in time.", "idle_timeout", status=504) from None
     except httpx.TransportError:
         exchange.entry.estimated = True
-        raise upstream_failed(
-            "The upstream's connection broke before the answer was complete.", "answer_broken"
-        ) from None
+        text = "The upstream's connection broke before the answer was complete."
+        raise upstream_failed(text, "answer_broken") from None
     finally:
         await answer.close()
     if len(body) > MOST_ANSWER_BYTES:
         raise upstream_failed("The upstream's answer is too large.", "answer_too_large")
-    entry = exchange.entry
-    entry.ttft_ms = exchange.milliseconds()
-    if entry.operation == "messages":
-        usage = usage_of(body)
-        usage.doubtful = usage.doubtful or not usage.seen
-        exchange.used(usage)
-    headers = response_headers(exchange, answer.headers)
-    headers.append((b"content-length", str(len(body)).encode()))
-    exchange.record("client_left" if exchange.reply.left else "served", answer.status)
-    await exchange.reply.start(answer.status, headers)
-    await exchange.reply.send(body, more=False)
+    return body

@@ -11,19 +11,21 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from accounting.money.recorder import Recorder
-from accounting.money.store import store_records
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
 from accounting.models import Revision
+from accounting.money.recorder import Recorder
+from accounting.money.store import store_records
 from gateway_project.telemetry import logger
+from routing.formats.wording import scrub
 from routing.health import Health
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.pipeline import House
 from routing.proxy.upstream import UpstreamClient
 from routing.snapshot import Snapshot, load_snapshot
+from routing.targets import TargetConf
 
 POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
@@ -43,6 +45,7 @@ class Runtime:
             health=Health(),
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
+            learned=self._learned,
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
@@ -50,6 +53,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(self.house, self._swapped)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._refused_betas: set[tuple[str, str, str]] = set()
         self._pruning: set[asyncio.Task[None]] = set()
 
     @property
@@ -100,6 +104,14 @@ class Runtime:
         await self.house.upstreams.close()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
+
+    def _learned(self, beta: str, target: TargetConf, text: str) -> None:
+        """An upstream has refused a beta; said once for each."""
+        provider = target.provider
+        if (known := (beta, provider.format, target.model)) in self._refused_betas or len(self._refused_betas) > 1000:
+            return
+        self._refused_betas.add(known)
+        log.warning("upstream refused a beta", beta=beta, provider=provider.name, model=target.model, text=scrub(text))
 
     def _swapped(self, snapshot: Snapshot) -> None:
         """In the watcher's thread: connections that the new picture does not need are closed by the loop."""

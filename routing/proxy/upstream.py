@@ -32,6 +32,8 @@ class Fault(Exception):
     status: int = 0
     headers: Headers = field(default_factory=list)
     body: bytes = b""
+    format: str = ""  # the upstream's
+    betas: tuple[str, ...] = ()  # that were sent to it
 
     def __str__(self) -> str:
         return self.detail
