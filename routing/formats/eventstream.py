@@ -84,6 +84,7 @@ class MessageReader:
         self._limit = limit
         self._buffer = bytearray()
         self._total = 0
+        self.error: FormatError | None = None
 
     @property
     def at_boundary(self) -> bool:
@@ -91,11 +92,25 @@ class MessageReader:
         return not self._buffer
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises `FormatError` at the first one that is not as it should be."""
-        buffer = self._buffer
-        buffer += data
+        """The messages that `data` completes. Raises `FormatError` at the first one that is not as it should be.
+
+        Messages in front of it are handed out first; then `error` is set, and the next call raises it.
+        """
+        if self.error is not None:
+            raise self.error
+        self._buffer += data
         messages: list[Message] = []
-        begin = 0
+        try:
+            self._take(messages)
+        except FormatError as error:
+            self.error = error
+            if not messages:
+                raise
+        return messages
+
+    def _take(self, messages: list[Message]) -> None:
+        """Moves whole messages from the buffer into `messages`."""
+        buffer, begin = self._buffer, 0
         while len(buffer) - begin >= _PRELUDE.size:
             total = self._total or self._length(buffer, begin)
             if len(buffer) - begin < total:
@@ -106,7 +121,6 @@ class MessageReader:
             self._total = 0
         if begin:
             del buffer[:begin]
-        return messages
 
     def _length(self, buffer: bytearray, begin: int) -> int:
         total, headers, crc = _PRELUDE.unpack_from(buffer, begin)

@@ -51,7 +51,7 @@ class NotBridgeable(ValueError):
 class UpstreamFault:
     """An upstream's error answer, understood.
 
-    `format` is the upstream's; `kind` one of `KINDS`; `status` as received; `type` the error's own name (`overloaded_error`,
+    `format` is the upstream's; `kind` one of `KINDS`; `status` as received, 502 for one that is no error's; `type` the error's own name (`overloaded_error`,
     `ThrottlingException`, `RESOURCE_EXHAUSTED`); `message` in full, for the log only; `error_code` of `error.details`;
     `retry_after` and `should_retry` the headers' values as received; `object_json` the bytes of a Messages `error` object,
     `body` an answer of another shape, both empty where there is none.

@@ -74,7 +74,8 @@ _BY_GOOGLE_NAME = {
 
 
 def read_error(upstream_format: str, status: int, headers: Headers, body: bytes) -> UpstreamFault:
-    """What an answer outside 2xx says. Never raises."""
+    """What an answer outside 2xx says; a status that is no error's, as of a redirect, counts as 502. Never raises."""
+    status = status if 400 <= status <= 599 else 502
     lowered = [(name.lower(), value) for name, value in headers]
     found = _fields(body)
     fault = _understood(upstream_format, status, lowered, found, body)

@@ -43,6 +43,7 @@ class SseReader:
         self._searched = 0
         self._after_cr = False
         self._started = False
+        self.error: FormatError | None = None
 
     @property
     def pending(self) -> bool:
@@ -55,33 +56,42 @@ class SseReader:
         return not self._buffer and not self._after_cr
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` completes. Raises `FormatError` for one larger than the limit."""
+        """The events that `data` completes. Raises `FormatError` for one larger than the limit.
+
+        Events in front of it are handed out first; then `error` is set, and the next call raises it.
+        """
+        if self.error is not None:
+            raise self.error
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         if not self._started and (data or self._buffer):
             data = self._without_mark(data)
-        buffer = self._buffer
-        buffer += data
+        self._buffer += data
         events: list[Event] = []
-        begin = 0
-        end = buffer.find(b"\n\n", self._searched)
+        try:
+            self._take(events)
+        except FormatError as error:
+            self.error = error
+            if not events:
+                raise
+        return events
+
+    def _take(self, events: list[Event]) -> None:
+        """Moves whole events from the buffer into `events`."""
+        buffer = self._buffer
+        begin = _behind_line_ends(buffer, 0)
+        end = buffer.find(b"\n\n", max(begin, self._searched))
         while end >= 0:
-            if end > begin:
-                self._check(end - begin)
-                event = _event(bytes(buffer[begin:end]))
-                if event is not None:
-                    events.append(event)
-            begin = end + 2
-            while buffer[begin : begin + 1] == b"\n":  # more empty lines
-                begin += 1
+            self._check(end - begin)
+            event = _event(bytes(buffer[begin:end]))
+            if event is not None:
+                events.append(event)
+            begin = _behind_line_ends(buffer, end + 2)
             end = buffer.find(b"\n\n", begin)
         if begin:
             del buffer[:begin]
-        if buffer == b"\n":
-            buffer.clear()
-        self._check(len(buffer))
+        self._check(len(buffer) - 1)  # the last byte can be the first line end of two
         self._searched = max(0, len(buffer) - 1)
-        return events
 
     def _check(self, size: int) -> None:
         if size > self._limit:
@@ -107,6 +117,12 @@ class SseReader:
         self._started = True
         self._buffer.clear()
         return data.removeprefix(_BOM)
+
+
+def _behind_line_ends(buffer: bytearray, at: int) -> int:
+    while buffer[at : at + 1] == b"\n":
+        at += 1
+    return at
 
 
 def _event(block: bytes) -> Event | None:

@@ -6,6 +6,7 @@ ends without `message_stop` ends with the error of the client's format, and so d
 be. After an error nothing more is passed on.
 """
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,8 +19,6 @@ from routing.formats.base import BEDROCK, Event, Headers
 from routing.formats.errors import generic_text, stream_error, type_and_text
 from routing.formats.eventstream import (
     CONTENT_TYPE,
-    ErrorFrame,
-    ExceptionFrame,
     Message,
     MessageReader,
     encode_chunk,
@@ -32,6 +31,7 @@ from routing.formats.wording import scrub
 
 TRUNCATED = "The upstream ended the stream before the message was complete."
 BROKEN = "The upstream sent a stream that cannot be read."
+_EMPTY_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _CHUNK_PING = encode_chunk(b'{"type":"ping"}')
 
 
@@ -114,10 +114,6 @@ class StreamTranslator(ABC):
         if self._on_event is not None:
             self._on_event(event)
 
-    def _end_by_frame(self, frame: ExceptionFrame | ErrorFrame) -> bytes:
-        error_type, text = type_and_text(frame, self._betas)
-        return self._end(error_type, text, frame.message)
-
     def _end_by_event(self, event: Event) -> bytes:
         error_type, message = said(event.data)
         return self._end(error_type, scrub(message) or generic_text(error_type), message)
@@ -136,34 +132,50 @@ class _SseToSse(StreamTranslator):
         self._held += data
         for index, event in enumerate(events):
             self._saw(event)
-            if is_error(event) and not self._passes(event):
-                out += [encode_event(earlier) for earlier in events[:index]]
-                out.append(self._end_by_event(event))
+            if is_error(event):
+                self._end_at(index, event, out)
                 return
-        end = self._boundary(len(data))
+        if self._reader.error is not None:
+            out += [encode_event(event) for event in events]
+            _raise(self._reader.error)
+        end = len(self._held) if self._reader.at_boundary else _boundary(self._held, len(data))
         if end:
             out.append(bytes(self._held[:end]))
             del self._held[:end]
 
-    def _passes(self, event: Event) -> bool:
-        """An error goes on as it came, unless it names something that the client must not see."""
+    def _end_at(self, index: int, event: Event, out: list[bytes]) -> None:
+        """An error goes on as it came, unless it names something that the client must not see; nothing follows it."""
+        start, end = _span(bytes(self._held), index)
         error_type, message = said(event.data)
-        if event.type != "error" or not message or scrub(message) != message:
-            return False
-        self.failure = StreamFailure(error_type, message, message)
-        return True
-
-    def _boundary(self, new: int) -> int:
-        """How much of what is held are whole events; a new boundary can only be near the new bytes."""
-        if self._reader.at_boundary:
-            return len(self._held)
-        start = max(0, len(self._held) - new - 3)
-        ends = ((b"\n\n", 2), (b"\n\r\n", 3), (b"\r\r", 2))
-        found = ((self._held.rfind(ending, start), size) for ending, size in ends)
-        return max(0, *(at + size for at, size in found if at >= 0), 0)
+        if event.type == "error" and message and scrub(message) == message:
+            self.failure = StreamFailure(error_type, message, message)
+            out.append(bytes(self._held[:end]))
+        else:
+            out += [bytes(self._held[:start]), self._end_by_event(event)]
 
     def _rest(self) -> list[bytes]:
         return [] if self._reader.pending or not self._held else [bytes(self._held)]
+
+
+def _boundary(held: bytearray, new: int) -> int:
+    """How much of what is held are whole events; a new boundary can only be near the `new` bytes at its end."""
+    start = max(0, len(held) - new - 3)
+    end = 0
+    for found in _EMPTY_LINE.finditer(held, start):
+        end = found.end()
+    return end
+
+
+def _span(held: bytes, index: int) -> tuple[int, int]:
+    """Where in `held` the event with this number begins and ends, comments in front of it included."""
+    reader = SseReader()
+    count, start = 0, 0
+    for found in _EMPTY_LINE.finditer(held):
+        count += len(reader.feed(held[start : found.end()]))
+        if count > index:
+            return start, found.end()
+        start = found.end()
+    return start, len(held)
 
 
 class _FramesToFrames(StreamTranslator):
@@ -178,17 +190,22 @@ class _FramesToFrames(StreamTranslator):
             out.append(self._passed(message))
             if self.failure is not None:
                 return
+        _raise(self._reader.error)
 
     def _passed(self, message: Message) -> bytes:
         found = understand(message)
         if isinstance(found, Event):
             self._saw(found)
-        elif found is not None:
-            self._end_by_frame(found)
-            if scrub(found.message) != found.message:
-                assert self.failure is not None
-                return stream_error(self.client_format, self.failure.type, self.failure.message)
-        return message.raw
+            if not is_error(found):
+                return message.raw
+            anew = self._end_by_event(found)
+        elif found is None:
+            return message.raw
+        else:
+            error_type, text = type_and_text(found, self._betas)
+            anew = self._end(error_type, text, found.message)
+        clean = self.failure is not None and scrub(self.failure.detail) == self.failure.detail
+        return message.raw if clean else anew
 
 
 class _FramesToSse(StreamTranslator):
@@ -208,8 +225,10 @@ class _FramesToSse(StreamTranslator):
                     return
                 out.append(encode_event(without_metrics(found)))
             elif found is not None:
-                out.append(self._end_by_frame(found))
+                error_type, text = type_and_text(found, self._betas)
+                out.append(self._end(error_type, text, found.message))
                 return
+        _raise(self._reader.error)
 
 
 class _SseToFrames(StreamTranslator):
@@ -240,6 +259,7 @@ class _SseToFrames(StreamTranslator):
             if event.type in ("message_start", "message_delta"):
                 self._usage.update(usage_of(event.data))
             out.append(encode_chunk(self._with_metrics(event.data) if event.type == "message_stop" else event.data))
+        _raise(self._reader.error)
 
     def _with_metrics(self, data: bytes) -> bytes:
         fields = fields_of(data)
@@ -270,3 +290,9 @@ def stream_translator(
 
 def _ms(seconds: float) -> int:
     return max(0, round(seconds * 1000))
+
+
+def _raise(error: FormatError | None) -> None:
+    """Raises what a reader found behind the events that it handed out."""
+    if error is not None:
+        raise error

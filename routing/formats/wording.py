@@ -25,7 +25,7 @@ _SECRETS = (
     ),
     re.compile(r"\blocalhost(?::\d+)?\b", re.IGNORECASE),
     re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.]*\d\.)"),
-    re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}(?:%\w+)?(?![\w:])", re.IGNORECASE),
+    re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}(?:%\w+)?(?!\w)", re.IGNORECASE),
     re.compile(r"(?<![\d.])\d{12}(?![\d.]\d)\b"),
 )
 _LONGEST = 4_000

@@ -195,3 +195,11 @@ def test_a_chunk_that_holds_no_base64_is_refused(payload: bytes) -> None:
 def test_an_event_too_large_for_a_frame_is_refused() -> None:
     with pytest.raises(FormatError):
         encode_chunk(b"x" * 20_000_000)
+
+
+def test_messages_before_a_broken_one_are_handed_out() -> None:
+    reader = MessageReader()
+    assert [understand(message) for message in reader.feed(SAMPLE + SAMPLE[:-1] + b"!")] == [STOP]
+    assert reader.error is not None
+    with pytest.raises(FormatError):
+        reader.feed(b"")

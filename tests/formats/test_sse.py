@@ -92,3 +92,11 @@ def test_the_reader_knows_when_it_stands_between_two_events() -> None:
     assert seen == [True] + [False] * 10
     assert reader.at_boundary
     assert SseReader().feed(PING) == [Event("ping", b'{"type": "ping"}')]
+
+
+def test_events_before_one_over_the_limit_are_handed_out() -> None:
+    reader = SseReader(limit=100)
+    assert reader.feed(b"data: {}\n\ndata: " + b"x" * 200 + b"\n\n") == [Event("", b"{}")]
+    assert reader.error is not None
+    with pytest.raises(FormatError):
+        reader.feed(b"")
