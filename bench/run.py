@@ -73,7 +73,8 @@ def streams(subject: Subject, file: Path, plan: Plan, core: int) -> Figures:
     """Live streams: how many ended in order, how late their events were, and the subject's CPU time for each event."""
     command = [sys.executable, "-m", "bench.streams", str(subject.stream_port), str(plan.streams), KEY, str(file)]
     before = subject.server.cpu_seconds()
-    done = subprocess.run(pinned(core, command), cwd=ROOT, capture_output=True, text=True, check=False)
+    limit = 60 + 5 * plan.stream_seconds
+    done = subprocess.run(pinned(core, command), cwd=ROOT, capture_output=True, text=True, check=False, timeout=limit)
     cpu = subject.server.cpu_seconds() - before
     if done.returncode:
         raise NotMeasured(f"the stream load failed: {done.stderr[-2000:]}")

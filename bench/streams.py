@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 STAMP = re.compile(rb"@(\d+)@")
 SPREAD_SECONDS = 1.0  # streams begin spread over this time, as people do
@@ -27,10 +28,9 @@ class Caller(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._began = time.monotonic_ns()
-        transport.write(self._request)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
