@@ -34,8 +34,7 @@ def save_provider(
         )
     change.save(provider, expected_version=expected_version)
     credential = Credential.objects.defer("values").filter(provider=provider).first()
-    if credential is None:
-        credential = Credential(provider=provider)
+    credential = credential or Credential(provider=provider)
     if credential_kind is None:
         _check_kept(credential, provider)
         return
@@ -44,10 +43,7 @@ def save_provider(
     elif credential.kind != credential_kind:
         credential.values = {}
     credential.provider, credential.kind = provider, credential_kind
-    try:
-        change.save(credential)
-    except ValidationError as error:
-        raise ValidationError({"credential": error.messages}) from None
+    _save_credential(change, credential)
 
 
 def merged_values(provider: Provider, kind: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -135,6 +131,13 @@ def delete_route(change: ChangeSet, route: Route) -> None:
 
 def delete_alias(change: ChangeSet, alias: ModelAlias) -> None:
     change.delete(alias)
+
+
+def _save_credential(change: ChangeSet, credential: Credential) -> None:
+    try:
+        change.save(credential)
+    except ValidationError as error:
+        raise ValidationError({"credential": error.messages}) from None
 
 
 def _check_kept(credential: Credential, provider: Provider) -> None:
