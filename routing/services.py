@@ -35,14 +35,11 @@ def save_provider(
     change.save(provider, expected_version=expected_version)
     credential = Credential.objects.defer("values").filter(provider=provider).first()
     credential = credential or Credential(provider=provider)
-    if credential_kind is None:
+    if credential_kind is None or (credential_values is None and credential.kind == credential_kind):
         _check_kept(credential, provider)
         return
-    if credential_values is not None:
-        credential.values = dict(credential_values)
-    elif credential.kind != credential_kind:
-        credential.values = {}
     credential.provider, credential.kind = provider, credential_kind
+    credential.values = dict(credential_values or {})
     _save_credential(change, credential)
 
 

@@ -91,10 +91,13 @@ def test_a_provider_cannot_move_to_a_format_that_its_kept_credential_does_not_fi
     assert "does not fit" in refusal(error, "credential")
 
 
-def test_an_unreadable_credential_can_be_replaced(change: ChangeSet) -> None:
+def test_a_provider_with_an_unreadable_credential_can_be_edited_and_get_another_one(change: ChangeSet) -> None:
     provider = made_provider(change)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE routing_credential SET \"values\" = 'not-ours'")
+    provider.max_connections = 7
+    services.save_provider(change, provider)
+    services.save_provider(change, provider, credential_kind="api_key")
     services.save_provider(change, provider, credential_kind="api_key", credential_values={"api_key": "new"})
     assert stored_values(provider) == {"api_key": "new"}
 
