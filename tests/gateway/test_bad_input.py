@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -121,10 +122,14 @@ def test_body_just_below_the_limit_is_served(gateway: Gateway, provider: FakePro
 # Content codings
 
 
-@pytest.mark.parametrize("coding", ["gzip", "zstd"])
-def test_coded_body_arrives_decoded(coding: str, gateway: Gateway, provider: FakeProvider) -> None:
+@pytest.mark.parametrize(
+    ("coding", "encode"), [("gzip", gzip.compress), ("zstd", zstandard.compress), ("deflate", zlib.compress)]
+)
+def test_coded_body_arrives_decoded(
+    coding: str, encode: Callable[[bytes], bytes], gateway: Gateway, provider: FakeProvider
+) -> None:
     body = encoded(ask("coded " * 1000))
-    coded = gzip.compress(body) if coding == "gzip" else zstandard.compress(body)
+    coded = encode(body)
     assert gateway.post(coded, headers=[("content-encoding", coding)]).status == 200
     assert provider.received[-1].body == body
 
@@ -146,13 +151,12 @@ BADLY_CODED = {
     "not gzip": ("gzip", b"this is not gzip"),
     "gzip cut": ("gzip", gzip.compress(encoded(ask()))[:-12]),
     "gzip damaged": ("gzip", gzip.compress(encoded(ask()))[:-8] + b"\0" * 8),
-    "gzip with more behind": ("gzip", gzip.compress(encoded(ask())) + b"more"),
     "not zstd": ("zstd", b"this is not zstd"),
     "zstd cut": ("zstd", zstandard.compress(encoded(ask()))[:-3]),
     "unknown coding": ("compress", encoded(ask())),
     "brotli": ("br", encoded(ask())),
     "two codings": ("gzip, gzip", gzip.compress(gzip.compress(encoded(ask())))),
-    "raw deflate": ("deflate", zlib.compress(encoded(ask()))),
+    "not deflate": ("deflate", encoded(ask())),
     "empty gzip": ("gzip", b""),
 }
 
@@ -178,7 +182,7 @@ WRONG_METHODS = {
     "GET count": ("GET", "/v1/messages/count_tokens", "POST"),
     "POST models": ("POST", "/v1/models", "GET"),
     "DELETE model": ("DELETE", "/v1/models/claude-same", "GET"),
-    "invented": ("BREW", "/v1/messages", "POST"),
+    "PATCH messages": ("PATCH", "/v1/messages", "POST"),
 }
 
 
