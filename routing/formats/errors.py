@@ -130,6 +130,8 @@ def _fault(
         headers.append((b"x-amzn-errortype", name.encode()))
         return to_bedrock, headers, hybrid_body(error_type, message, request_id)
     status = to_anthropic if client_format == ANTHROPIC else to_vertex
+    if fault.kind != faults.CREDENTIAL and client_format == fault.format == ANTHROPIC:
+        status = fault.status
     if fault.status == 422 or (fault.status == 503 and client_format == ANTHROPIC and fault.kind == faults.OVERLOADED):
         status = fault.status
     return status, headers, error_body(error_type, message, request_id)

@@ -41,7 +41,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         where = destination(scope.get("raw_path") or scope["path"].encode())
-        if where.operation == HELLO:
+        if where.operation == HELLO and scope["method"] in where.methods:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
@@ -73,6 +73,8 @@ async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body,
             if message["type"] == "http.disconnect":
                 exchange.leave()
                 break
+        if exchange.cause is not None or task.done():
+            await asyncio.Event().wait()  # for `wake`, here where its cancellation is expected
     except asyncio.CancelledError:
         if not woken:  # the server itself wants this request to end
             exchange.cancel(Cause.SHUT_DOWN)
@@ -80,8 +82,6 @@ async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body,
         me.uncancel()
         return
     task.remove_done_callback(wake)
-    if exchange.cause is not None:
-        await asyncio.wait({task})
 
 
 async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Runtime) -> None:
@@ -195,11 +195,12 @@ async def _hello(scope: Scope, send: Send) -> None:
 
 def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime: Runtime) -> Exchange:
     headers: Headers = scope["headers"]
-    agent = b""
+    agent = session = b""
     for name, value in headers:
         if name == b"user-agent":
             agent = value
-            break
+        elif name == b"x-claude-code-session-id":
+            session = value  # here already, so that a refusal is found by its session too
     address = _client_address(scope, runtime)
     call = Call(
         format=where.format,
@@ -219,6 +220,7 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         operation=where.operation,
         client_ip=address,
         user_agent=agent[:300].decode("latin-1"),
+        session_id=session[:200].decode("latin-1"),
     )
     return Exchange(call=call, reply=Reply(send), entry=entry, keep=runtime.house.recorder.finished)
 

@@ -104,8 +104,7 @@ class StreamRelay:
     def _head(self) -> Headers:
         headers = stream_headers(self._client)
         if self._client == self._upstream:
-            headers = [pair for pair in for_client(self.answer.headers) if pair[0] != b"cache-control"]
-            headers.append((b"cache-control", b"no-cache"))
+            headers = _same_headers(self.answer)
         return [*headers, (b"x-accel-buffering", b"no"), *self.exchange.id_headers()]
 
     async def _pump(self) -> None:
@@ -263,11 +262,17 @@ async def relay_whole(exchange: Exchange, answer: Answer, provider: ProviderConf
         )
     except FormatError:
         raise upstream_failed("The upstream's answer was not one of its API.", "upstream_answer") from None
-    headers = for_client(answer.headers) if client == provider.format else reply.headers
+    headers = _same_headers(answer) if client == provider.format else reply.headers
     headers = [*headers, (b"content-length", str(len(reply.body)).encode()), *exchange.id_headers()]
     exchange.record("client_left" if exchange.reply.left else "served", answer.status)
     await exchange.reply.start(answer.status, headers)
     await exchange.reply.send(reply.body, more=False)
+
+
+def _same_headers(answer: Answer) -> Headers:
+    """The upstream's headers that pass to a client of its format; what they carry is for that client alone."""
+    headers = [pair for pair in for_client(answer.headers) if pair[0] != b"cache-control"]
+    return [*headers, (b"cache-control", b"no-cache")]
 
 
 async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:

@@ -5,10 +5,12 @@ Everything here raises `Fault`, which says whether another target may be tried; 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 import httpx
+import zstandard
 
 from routing.formats.base import Headers, Outbound, header
 from routing.proxy.credentials import Authorizer, CredentialUnavailable, authorizer_for, token_refused
@@ -51,6 +53,19 @@ class Fault(Exception):
         return None
 
 
+Decode = Callable[[bytes], bytes]
+
+
+def decoder(coding: bytes) -> Decode | None:
+    """What undoes a content-encoding, chunk by chunk; nothing for none, and for one that is not known."""
+    match coding.strip().lower():
+        case b"gzip" | b"x-gzip" | b"deflate":
+            return zlib.decompressobj(wbits=47).decompress
+        case b"zstd":
+            return zstandard.ZstdDecompressor().decompressobj().decompress
+    return None
+
+
 class _Pool:
     """The connections to one address, closed once nobody needs them: no provider of the snapshot and no running call."""
 
@@ -73,18 +88,29 @@ class _Pool:
 class Answer:
     """An upstream's open response with a status of 2xx. Must be closed."""
 
-    __slots__ = ("_pool", "_stream", "content_type", "headers", "status")
+    __slots__ = ("_decode", "_pool", "_stream", "content_type", "headers", "status")
 
     def __init__(self, status: int, headers: Headers, stream: httpx.AsyncByteStream, pool: _Pool) -> None:
         self.status = status
-        self.headers = headers
+        self._decode = decoder(header(headers, b"content-encoding"))
+        # No coding was asked for. One that comes all the same is undone here: beside coded bytes nothing can be read.
+        self.headers = [pair for pair in headers if pair[0] != b"content-encoding"] if self._decode else headers
         self.content_type = header(headers, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
         self._stream = stream
         self._pool: _Pool | None = pool
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises httpx's transport errors."""
-        return self._stream.__aiter__()
+        return self._decoded(self._decode) if self._decode else self._stream.__aiter__()
+
+    async def _decoded(self, decode: Decode) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            try:
+                plain = decode(chunk)
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise httpx.RemoteProtocolError("the upstream's answer is not coded as it says") from error
+            if plain:
+                yield plain
 
     async def read(self, limit: int, idle: float) -> bytes:
         """The whole body; at most one chunk more than `limit` bytes. TimeoutError after `idle` s of silence."""
@@ -92,7 +118,7 @@ class Answer:
         parts: list[bytes] = []
         size = 0
         async with asyncio.timeout(idle) as silence:
-            async for chunk in self._stream:
+            async for chunk in self.chunks():
                 silence.reschedule(loop.time() + idle)
                 parts.append(chunk)
                 size += len(chunk)
