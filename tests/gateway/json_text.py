@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 SPACE = st.text(" \t\r\n", max_size=3)
-_PLAIN = st.characters(exclude_categories=("Cs",), exclude_characters='"\\', min_codepoint=0x20)
+_PLAIN = st.characters(exclude_categories=["Cs"], exclude_characters='"\\', min_codepoint=0x20)
 _ESCAPES = st.sampled_from(
     [
         '\\"',

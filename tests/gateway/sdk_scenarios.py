@@ -160,7 +160,8 @@ def errors(client: anthropic.Anthropic) -> None:
 
 def both_carriers(client: anthropic.Anthropic) -> None:
     key = client.api_key
-    for options in ({"api_key": key}, {"auth_token": key}):
+    ways: list[dict[str, Any]] = [{"api_key": key}, {"auth_token": key}]
+    for options in ways:
         carried: Any = anthropic.Anthropic(base_url=str(client.base_url), **options)
         assert carried.messages.create(model=MODEL, max_tokens=64, messages=hello()).content
         carried.close()

@@ -176,6 +176,7 @@ def test_identity_is_no_coding(gateway: Gateway) -> None:
 # Addresses and methods
 
 WRONG_METHODS = {
+    "POST warm-up": ("POST", "/anthropic", "HEAD"),
     "GET messages": ("GET", "/v1/messages", "POST"),
     "PUT messages": ("PUT", "/v1/messages", "POST"),
     "DELETE messages": ("DELETE", "/anthropic/v1/messages", "POST"),
@@ -202,7 +203,6 @@ UNKNOWN = [
     "/v1/messagesx",
     "/v1",
     "/v1/",
-    "/anthropic",
     "/anthropic/v2/messages",
     "/v1/messages%2Fcount_tokens",
     "/v1/../v1/messages",

@@ -26,6 +26,7 @@ def test_running_stream_finishes_and_new_requests_are_refused(own_gateway: OwnGa
             assert open_connection.reply().status == 200
             gateway.terminate()
             refused = wait_until(lambda: refusal(gateway), what="a refusal")
+            assert refused is not None
             assert_error(refused, 503, "api_error")
             assert refused.value("retry-after") == "1"
             # The same on a connection that was open before.

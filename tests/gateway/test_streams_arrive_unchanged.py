@@ -14,7 +14,7 @@ from tests.harness import Gateway, send
 DATA = Path(__file__).resolve().parent.parent / "data" / "anthropic"
 STREAMS = sorted(DATA.glob("stream-*.sse"))
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\n\x00"), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\x00"), max_size=20)
 KINDS = st.one_of(
     st.sampled_from(["content_block_delta", "ping", "new_event_type", "message_delta", "content_block_start"]),
     st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=10).filter(lambda kind: kind != "error"),
