@@ -6,6 +6,7 @@ from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.http import HttpRequest
 
 from accounting.audit.changes import Actor, changing
+from accounting.models import User
 from gateway_project.console.access import actor_of
 
 
@@ -18,7 +19,9 @@ class Audited:
     def save(self, commit: bool = True) -> Any:
         super().save(commit=False)  # type: ignore[misc]
         with changing(self.actor) as change:
-            change.save(self.user, action="password changed")
+            stored = User.objects.get(pk=self.user.pk)  # the form's may be the request's lazy stand-in
+            stored.password = self.user.password
+            change.save(stored, action="password changed")
         return self.user
 
 

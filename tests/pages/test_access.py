@@ -1,0 +1,128 @@
+"""Who may open what: every address of the console, for everybody."""
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+
+from tests.pages.conftest import World, signed_in
+
+# Addresses that take POST only, or change what they show when opened; they have tests of their own.
+ELSEWHERE = {"routing_provider_test", "logout", "login", "jsi18n", "autocomplete", "view_on_site"}
+
+
+def _patterns(resolver: URLResolver) -> list[URLPattern]:
+    found: list[URLPattern] = []
+    for entry in resolver.url_patterns:
+        found += _patterns(entry) if isinstance(entry, URLResolver) else [entry]
+    return found
+
+
+def _console_names() -> list[str]:
+    console = next(entry for entry in get_resolver().url_patterns if getattr(entry, "namespace", "") == "admin")
+    assert isinstance(console, URLResolver)
+    names = {pattern.name for pattern in _patterns(console) if pattern.name}
+    return sorted(names - ELSEWHERE)
+
+
+def _address(name: str, world: World) -> str:
+    rows = {
+        "provider": world.provider, "route": world.route, "modelalias": world.alias, "team": world.team,
+        "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
+        "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
+    }  # fmt: skip
+    for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
+        try:
+            return reverse(f"admin:{name}", args=[row.pk for row in args if row])
+        except NoReverseMatch:
+            continue
+    return reverse(f"admin:{name}", args=["routing"])
+
+
+READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
+OPEN_TO_AUDITORS = {"index", "app_list", "password_change", "password_change_done"}
+
+
+def test_there_are_addresses_to_check() -> None:
+    assert len(_console_names()) > 40
+
+
+@pytest.mark.parametrize("name", _console_names())
+def test_console_address(name: str, world: World) -> None:
+    address = _address(name, world)
+
+    assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
+    assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
+    assert signed_in(world.stranger).get(address, follow=True).status_code == 403
+    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"])
+    if history and name.endswith(("_add", "_delete")):
+        assert _status(signed_in(world.admin), address) == 403
+    elif history and name.endswith("_history"):
+        assert _status(signed_in(world.admin), address) == 404
+    elif name.endswith("_delete") and name.split("_")[1] in {"virtualkey", "apitoken"}:
+        assert _status(signed_in(world.admin), address) == 403
+    else:
+        assert _status(signed_in(world.admin), address) in (200, 302)
+        readable = name.endswith(READ_ONLY_ENDINGS) or name in OPEN_TO_AUDITORS
+        assert _status(signed_in(world.auditor), address) in ((200, 302) if readable else (403,))
+
+
+def _status(client: Client, address: str) -> int:
+    return int(client.get(address).status_code)
+
+
+def test_auditor_changes_nothing(world: World) -> None:
+    auditor = signed_in(world.auditor)
+    for name in ("routing_provider_test", "accounting_virtualkey_rotate", "routing_route_change"):
+        assert auditor.post(_address(name, world)).status_code == 403
+    assert auditor.post(reverse("admin:accounting_virtualkey_revoke"), {"ids": str(world.key.pk)}).status_code == 403
+    chosen = {"action": "disable_selected", "_selected_action": [world.key.pk]}
+    auditor.post(reverse("admin:accounting_virtualkey_changelist"), chosen)
+    world.key.refresh_from_db()
+    assert world.key.enabled
+    assert world.key.revoked_at is None
+
+
+def test_staff_without_a_role_sees_nothing(world: World) -> None:
+    world.stranger.is_staff = True
+    world.stranger.save()
+    assert signed_in(world.stranger).get("/admin/", follow=True).status_code == 403
+
+
+def test_autocomplete_is_closed_to_strangers(world: World) -> None:
+    query = "?app_label=accounting&model_name=membership&field_name=user&term=ada"
+    assert signed_in(world.stranger).get(f"/admin/autocomplete/{query}", follow=True).status_code == 403
+    assert Client().get(f"/admin/autocomplete/{query}").status_code == 302
+
+
+def test_history_is_read_only_for_administrators(world: World) -> None:
+    console = signed_in(world.admin)
+    for name in ("accounting_requestrecord", "accounting_auditevent"):
+        row = world.record if "record" in name else world.event
+        assert console.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "500"}).status_code == 403
+        assert console.post(reverse(f"admin:{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_every_table_of_the_console_states_its_rules() -> None:
+    for registered in admin.site._registry.values():
+        if registered.model._meta.app_label in {"routing", "accounting"}:
+            assert "AdministratorsWrite" in {base.__name__ for base in type(registered).__mro__}
+
+
+def test_start_page_leads_each_person_to_their_place(world: World) -> None:
+    assert signed_in(world.admin).get("/").headers["location"] == "/admin/"
+    assert signed_in(world.auditor).get("/").headers["location"] == "/admin/"
+    assert b"sam@example.org" in signed_in(world.stranger).get("/").content
+    assert Client().get("/").headers["location"] == "/accounts/login/?next=/"
+
+
+def test_unknown_address_is_a_page_of_ours(world: World) -> None:
+    response = signed_in(world.admin).get("/admin/nothing/here/")
+    assert response.status_code == 404
+    assert b"This page does not exist" in response.content
+
+
+def test_pages_forbid_inline_code_and_other_hosts(world: World) -> None:
+    policy = signed_in(world.admin).get("/admin/").headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy

@@ -1,0 +1,202 @@
+"""The console in a real browser: nothing violates the security policy, nothing overflows a phone."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests.pages.conftest import PASSWORD, World, make_record, make_world
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed"),
+]
+
+SWITCHES = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PHONE: ViewportSize = {"width": 360, "height": 780}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Playwright's synchronous interface runs a loop in this thread, which Django would take for asynchronous code.
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=SWITCHES)
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """A signed-in page, and everything that the browser complained about or asked other hosts for."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.address = address
+        self.page: Page = context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self._heard(message.type, f"{self.page.url}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"{self.page.url}: {error}"))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.address, "data:")):
+            self.complaints.append(f"asked {url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"{self.address}{path}")
+        return self.page
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    return make_world()
+
+
+@pytest.fixture
+def visitor(browser: Browser, live_server: LiveServer, world: World) -> Iterator[Visitor]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    visitor = Visitor(context, live_server.url)
+    page = visitor.open("/admin/")
+    page.fill("[name=email]", world.admin.email)
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.button")
+    page.wait_for_url("**/admin/")
+    yield visitor
+    context.close()
+
+
+def addresses(world: World) -> list[str]:
+    rows = {
+        "routing_provider": world.provider, "routing_route": world.route, "routing_modelalias": world.alias,
+        "accounting_team": world.team, "accounting_project": world.project, "accounting_user": world.stranger,
+        "accounting_membership": world.membership, "accounting_virtualkey": world.key,
+        "accounting_apitoken": world.token, "accounting_requestrecord": world.record,
+        "accounting_auditevent": world.event,
+    }  # fmt: skip
+    found = ["/admin/", "/admin/password_change/", f"{reverse('admin:routing_route_who_serves')}?model=x"]
+    for name, row in rows.items():
+        found += [reverse(f"admin:{name}_changelist"), reverse(f"admin:{name}_change", args=[row.pk])]
+        if name not in {"accounting_requestrecord", "accounting_auditevent"}:
+            found.append(reverse(f"admin:{name}_add"))
+    return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
+
+
+def test_no_page_violates_the_policy_or_overflows_a_phone(visitor: Visitor, world: World) -> None:
+    make_record(request_id="req_long", alias="a-very-long-name-of-a-model-" * 6, session_id="s" * 120)
+    visitor.page.set_viewport_size(PHONE)
+    wide = []
+    for address in addresses(world):
+        visitor.open(address)
+        if visitor.overflow() > 0:
+            wide.append(f"{address}: {visitor.overflow()} px")
+    assert wide == []
+    assert visitor.complaints == []
+
+
+def test_account_pages_fit_a_phone(browser: Browser, live_server: LiveServer, transactional_db: None) -> None:
+    from accounting.services import first_admin_link
+
+    visitor = Visitor(browser.new_context(viewport=PHONE), live_server.url)
+    for path in ("/accounts/login/", f"/accounts/first/{first_admin_link()}/"):
+        visitor.open(path)
+        assert visitor.overflow() <= 0
+    assert visitor.complaints == []
+
+
+def test_phone_has_a_menu_with_every_table(visitor: Visitor) -> None:
+    visitor.page.set_viewport_size(PHONE)
+    page = visitor.open("/admin/")
+    page.click("details.menu > summary")
+    page.click("details.menu >> text=Virtual keys")
+    page.wait_for_url("**/virtualkey/")
+
+
+def test_theme_is_switched_and_kept(visitor: Visitor) -> None:
+    page = visitor.open("/admin/")
+    shade = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(shade)
+    page.click("#header .theme-toggle")
+    assert page.evaluate(shade) != light
+    visitor.open("/admin/routing/route/")
+    assert page.evaluate(shade) != light
+    assert visitor.complaints == []
+
+
+def test_only_the_fields_of_the_chosen_kind_are_shown(visitor: Visitor) -> None:
+    page = visitor.open(reverse("admin:routing_provider_add"))
+    assert page.is_visible("#id_credential_api_key")
+    assert not page.is_visible("#id_credential_secret_access_key")
+    page.select_option("#id_format", "bedrock")
+    page.select_option("#id_credential_kind", "aws")
+    assert page.is_visible("#id_credential_secret_access_key")
+    assert not page.is_visible("#id_credential_api_key")
+    assert visitor.complaints == []
+
+
+def test_target_is_added_to_a_route_by_hand(visitor: Visitor, world: World) -> None:
+    page = visitor.open(reverse("admin:routing_route_change", args=[world.route.pk]))
+    page.click(".add-row a")
+    page.select_option("#id_targets-1-provider", str(world.provider.pk))
+    page.fill("#id_targets-1-model", "another-model")
+    page.click("[name=_continue]")
+    page.wait_for_load_state()
+    assert page.input_value("#id_targets-1-model") == "another-model"
+    assert visitor.complaints == []
+
+
+def test_key_is_made_by_hand_and_copied(visitor: Visitor, world: World) -> None:
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visitor.open(reverse("admin:accounting_virtualkey_add"))
+    page.click(".field-project .select2-selection")
+    page.fill(".select2-search__field", "plat")
+    page.click(".select2-results__option:has-text('platform / default')")
+    page.fill("#id_name", "laptop")
+    page.click("[name=_save]")
+    page.click("[data-copy=secret]")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.inner_text("#secret")
+    assert copied.startswith("gw_")
+    assert visitor.complaints == []
+
+
+def test_member_is_found_by_address(visitor: Visitor, world: World) -> None:
+    page = visitor.open(reverse("admin:accounting_team_change", args=[world.team.pk]))
+    page.click("#memberships-group .add-row a")
+    page.click("#memberships-1 .select2-selection")
+    page.fill(".select2-search__field", "ada@")
+    page.click(".select2-results__option:has-text('ada@example.org')")
+    page.click("[name=_save]")
+    page.wait_for_url("**/team/")
+    assert world.team.memberships.count() == 2
+    assert visitor.complaints == []
+
+
+def test_pages_work_without_scripts(browser: Browser, live_server: LiveServer, world: World) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{live_server.url}/admin/")
+    page.fill("[name=email]", world.admin.email)
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.button")
+    page.goto(f"{live_server.url}{reverse('admin:routing_provider_change', args=[world.provider.pk])}")
+    assert page.is_visible("#id_credential_api_key")
+    assert page.is_visible("#id_credential_secret_access_key")
+    page.fill("#id_max_connections", "9")
+    page.click("[name=_save]")
+    world.provider.refresh_from_db()
+    assert world.provider.max_connections == 9
+    context.close()
