@@ -17,6 +17,7 @@ from routing.proxy.credentials import Authorizer, CredentialUnavailable, authori
 from routing.proxy.transport import UpstreamTransport
 from routing.targets import ProviderConf
 
+ERROR_SECONDS = 3.0  # of silence for the text of an error whose status is known
 MOST_ERROR_BYTES = 1024 * 1024  # of an error answer's body; the rest is not read
 MOST_ANSWER_BYTES = 128 * 1024 * 1024  # of an answer that is not a stream
 
@@ -265,7 +266,7 @@ async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool
         return answer
     body = b""
     try:
-        body = await answer.read(MOST_ERROR_BYTES, provider.idle_timeout)
+        body = await answer.read(MOST_ERROR_BYTES, min(ERROR_SECONDS, provider.idle_timeout))
     except (TimeoutError, httpx.TransportError):
         pass  # the status is the news; its text never came
     finally:
