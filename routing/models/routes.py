@@ -1,10 +1,4 @@
-"""The tables of routing: providers with their credentials, routes with their targets, the names clients ask for.
-
-Every rule about what may be stored is here, in validators, `clean` and constraints, so that the admin, the command line
-and the API refuse the same things with the same sentences. Writes go through `routing.services`.
-"""
-
-from decimal import Decimal
+"""Routes with their targets, and the names that clients ask for."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,94 +6,8 @@ from django.db import models
 
 from accounting.models.base import Versioned
 from accounting.models.validators import name_validator
-from gateway_project.crypto import EncryptedJSONField
-from routing.conf import (
-    CREDENTIAL_KINDS,
-    RETRYABLE,
-    check_address,
-    check_conditions,
-    check_credential,
-    check_retry_on,
-    literal_length,
-    patterns_overlap,
-)
-
-SECONDS = [MinValueValidator(Decimal("0.05")), MaxValueValidator(Decimal(3600))]
-
-
-class Provider(Versioned):
-    """An upstream account: where it is, how it is spoken to, how long to wait. Durations are seconds."""
-
-    class Format(models.TextChoices):
-        ANTHROPIC = "anthropic", "Anthropic Messages"
-        BEDROCK = "bedrock", "Bedrock InvokeModel"
-        VERTEX = "vertex", "Vertex rawPredict"
-
-    class OnDisconnect(models.TextChoices):
-        CANCEL = "cancel", "cancel: close upstream at once, bill what was seen"
-        DRAIN = "drain", "drain: read to the end, bill exactly"
-
-    name = models.CharField(max_length=63, unique=True, validators=[name_validator])
-    format = models.CharField(max_length=10, choices=Format.choices, default=Format.ANTHROPIC)
-    base_url = models.CharField(
-        "address",
-        max_length=300,
-        help_text="Such as https://api.anthropic.com; may carry a path. The format's own path is added.",
-    )
-    region = models.CharField(max_length=63, blank=True, help_text="Bedrock: signing region. Vertex: location.")
-    project = models.CharField(max_length=63, blank=True, help_text="Vertex: Google Cloud project.")
-    enabled = models.BooleanField(default=True)
-    connect_timeout = models.DecimalField(max_digits=7, decimal_places=2, default=Decimal(5), validators=SECONDS)
-    first_byte_timeout = models.DecimalField(
-        max_digits=7,
-        decimal_places=2,
-        default=Decimal(120),
-        validators=SECONDS,
-        help_text="Silence until the first byte.",
-    )
-    idle_timeout = models.DecimalField(
-        max_digits=7, decimal_places=2, default=Decimal(90), validators=SECONDS, help_text="Silence between two chunks."
-    )
-    max_connections = models.PositiveIntegerField(
-        default=512, validators=[MinValueValidator(1), MaxValueValidator(65535)]
-    )
-    on_client_disconnect = models.CharField(max_length=10, choices=OnDisconnect.choices, default=OnDisconnect.CANCEL)
-    allow_private_addresses = models.BooleanField(
-        default=False, help_text="Lets the address resolve to a loopback or private address."
-    )
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        super().clean()
-        problem = check_address(self.base_url, allow_private=self.allow_private_addresses)
-        if problem:
-            raise ValidationError({"base_url": problem})
-        if self.format == self.Format.BEDROCK and not self.region:
-            raise ValidationError({"region": "A Bedrock provider needs its signing region, such as us-east-1."})
-        if self.format == self.Format.VERTEX and not (self.region and self.project):
-            raise ValidationError({"project": "A Vertex provider needs a project and a region (its location)."})
-
-
-class Credential(Versioned):
-    """How a provider is paid: one kind, its values encrypted. No form and no API ever shows them again."""
-
-    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, related_name="credential")
-    kind = models.CharField(max_length=30, choices=[(kind, kind) for kind in CREDENTIAL_KINDS])
-    values = EncryptedJSONField(default=dict, blank=True)
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.provider.name}"
-
-    def clean(self) -> None:
-        super().clean()
-        problem = check_credential(self.kind, self.values, self.provider.format)
-        if problem:
-            raise ValidationError({"kind": problem})
+from routing.conf import RETRYABLE, check_conditions, check_retry_on, literal_length, patterns_overlap
+from routing.models.providers import Provider
 
 
 def every_retryable() -> list[str | int]:

@@ -1,0 +1,12 @@
+"""The tables of routing: providers with their credentials, routes with their targets, the names clients ask for, the
+rules of compatibility.
+
+Every rule about what may be stored is here, in validators, `clean` and constraints, so that the admin, the command line
+and the API refuse the same things with the same sentences. Writes go through `routing.services` and
+`routing.compatibility`.
+"""
+
+from routing.models.providers import Credential, Provider
+from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
+
+__all__ = ["Credential", "ModelAlias", "Provider", "Route", "RouteTarget", "every_retryable"]
