@@ -2,7 +2,7 @@
 
 On SIGTERM, SIGINT or SIGHUP the gateway first refuses new requests (503 with `retry-after: 1`) while the listener is
 still open and running requests go on; then, when none is left or the time is over, uvicorn closes down and the process
-ends with 0. A second signal ends it at once. Under the supervisor the orders come over a socket, the link: these two,
+ends with 0. A second signal ends what runs. Under the supervisor the orders come over a socket, the link: these two,
 and a third, to hand over: stop listening, refuse nothing, finish. A process drains, too, when its supervisor is gone.
 """
 
@@ -164,11 +164,12 @@ class GatewayServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 connection.shutdown()
         await self._wait_for_requests()
-        if self._gateway().active and not self.force_exit:
+        if self._gateway().active:
             # The application ends what still runs, in order and with its records, while the connections are still open.
             log.warning("ending requests", requests=self._gateway().active)
             await self.lifespan.shutdown()
         await super().shutdown(sockets)
+        await self.lifespan.shutdown()  # which uvicorn leaves out after a second signal; said twice it changes nothing
         log.info("stopped")
 
     async def _wait_for_requests(self) -> None:

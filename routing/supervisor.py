@@ -6,7 +6,7 @@ it serves, the parent says when to drain, and a worker whose parent is gone drai
 - A worker that dies is replaced, after a pause that doubles while deaths follow each other.
 - SIGHUP replaces all of them: the new ones serve before the old ones drain. If one of the new ones cannot start, the
   old ones stay.
-- SIGTERM or SIGINT drains all and ends; a second one ends at once.
+- SIGTERM or SIGINT drains all and ends; a second one ends what still runs.
 """
 
 import asyncio
