@@ -51,10 +51,10 @@ class NotBridgeable(ValueError):
 class UpstreamFault:
     """An upstream's error answer, understood.
 
-    `format` is the upstream's; `kind` one of `KINDS`; `status` as received, 502 for one that is no error's; `type` the error's own name (`overloaded_error`,
-    `ThrottlingException`, `RESOURCE_EXHAUSTED`); `message` in full, for the log only; `error_code` of `error.details`;
-    `retry_after` and `should_retry` the headers' values as received; `object_json` the bytes of a Messages `error` object,
-    `body` an answer of another shape, both empty where there is none.
+    `format` is the upstream's; `kind` one of `KINDS`; `status` as received, 502 for one that is no error's; `type` the
+    error's own name (`overloaded_error`, `ThrottlingException`, `RESOURCE_EXHAUSTED`); `message` in full, for the log only;
+    `error_code` of `error.details`; `retry_after` and `should_retry` the headers' values as received; `object_json` the
+    bytes of a Messages `error` object, `body` an answer of another shape, both empty where there is none.
     """
 
     format: str
@@ -76,3 +76,12 @@ class Reply:
     status: int
     headers: Headers
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailure:
+    """Why a stream failed: a Messages error type, the text that the client got, the full text for the log."""
+
+    type: str
+    message: str
+    detail: str

@@ -10,7 +10,6 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -24,24 +23,15 @@ from routing.formats.eventstream import (
     encode_chunk,
     understand,
 )
-from routing.formats.faults import FormatError
+from routing.formats.faults import FormatError, StreamFailure
 from routing.formats.sse import PING, SseReader, encode_event
 from routing.formats.stream_json import METRICS, counts, fields_of, is_error, said, usage_of, without_metrics
 from routing.formats.wording import scrub
 
 TRUNCATED = "The upstream ended the stream before the message was complete."
 BROKEN = "The upstream sent a stream that cannot be read."
-_EMPTY_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_EMPTY_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2,}")
 _CHUNK_PING = encode_chunk(b'{"type":"ping"}')
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFailure:
-    """Why a stream failed: a Messages error type, the text that the client got, the full text for the log."""
-
-    type: str
-    message: str
-    detail: str
 
 
 def stream_headers(client_format: str) -> Headers:
@@ -137,7 +127,7 @@ class _SseToSse(StreamTranslator):
                 return
         if self._reader.error is not None:
             out += [encode_event(event) for event in events]
-            _raise(self._reader.error)
+            raise self._reader.error
         end = len(self._held) if self._reader.at_boundary else _boundary(self._held, len(data))
         if end:
             out.append(bytes(self._held[:end]))
@@ -154,7 +144,10 @@ class _SseToSse(StreamTranslator):
             out += [bytes(self._held[:start]), self._end_by_event(event)]
 
     def _rest(self) -> list[bytes]:
-        return [] if self._reader.pending or not self._held else [bytes(self._held)]
+        left = bytes(self._held)
+        if self._reader.pending:  # an event that has begun and will not end is no loss behind the last one
+            left = left[: len(left) - len(left.lstrip(b"\r\n"))]
+        return [left] if left else []
 
 
 def _boundary(held: bytearray, new: int) -> int:
@@ -204,8 +197,8 @@ class _FramesToFrames(StreamTranslator):
         else:
             error_type, text = type_and_text(found, self._betas)
             anew = self._end(error_type, text, found.message)
-        clean = self.failure is not None and scrub(self.failure.detail) == self.failure.detail
-        return message.raw if clean else anew
+        detail = self.failure.detail if self.failure else ""
+        return message.raw if scrub(detail) == detail else anew
 
 
 class _FramesToSse(StreamTranslator):

@@ -171,7 +171,7 @@ def test_an_upstream_model_that_no_path_can_carry_is_refused(model: str) -> None
     inbound = inbound_of(ANTHROPIC, golden("text").request)
     with pytest.raises(InvalidModel):
         to_upstream(
-            inbound_of(ANTHROPIC, golden("text").request),
+            inbound,
             upstream_format=BEDROCK,
             upstream_model=model,
             registry=REGISTRY,
