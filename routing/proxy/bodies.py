@@ -83,16 +83,20 @@ class Body:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, by the data's own head
-    try:
-        plain = decoder.decompress(body, limit + 1)
-    except zlib.error:
-        raise _not_decodable("gzip") from None
-    if len(plain) > limit:
-        raise too_large(limit)
-    if not decoder.eof:
-        raise _not_decodable("gzip")
-    return plain
+    """All members of a gzip file, one after the other; what follows the last one must be another."""
+    plain = bytearray()
+    while body:
+        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, by the data's own head
+        try:
+            plain += decoder.decompress(body, limit + 1 - len(plain))
+        except zlib.error:
+            raise _not_decodable("gzip") from None
+        if len(plain) > limit:
+            raise too_large(limit)
+        if not decoder.eof:
+            raise _not_decodable("gzip")
+        body = decoder.unused_data
+    return bytes(plain)
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:

@@ -90,7 +90,7 @@ async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Run
         try:
             if where.problem:
                 raise invalid(where.problem, "bad_path")
-            if not where.methods or where.operation == HELLO:
+            if not where.methods:
                 raise not_found("There is nothing at this address.")
             if exchange.call.method not in where.methods:
                 raise method_not_allowed(where.methods[0])
