@@ -100,6 +100,14 @@ def create_api_token(
     return token, Secret(text)
 
 
+def rotate_api_token(change: ChangeSet, token: ApiToken) -> Secret:
+    """Gives an existing token a new secret; the old one stops."""
+    text = new_secret(TOKEN_MARK)
+    token.prefix, token.secret_hash = prefix_of(text, TOKEN_MARK), keyed_hash(text)
+    change.save(token, action="rotated")
+    return Secret(text)
+
+
 def revoke_api_token(change: ChangeSet, token: ApiToken) -> None:
     if token.revoked_at is None:
         token.revoked_at = timezone.now()

@@ -15,11 +15,12 @@ from django.utils.safestring import SafeString
 from accounting.admin.secrets import gateway_address, keep_once, key_snippets, take_once, token_snippets
 from accounting.audit.changes import changing
 from accounting.models import ApiToken, Membership, VirtualKey
-from accounting.services import create_api_token, create_key, revoke_api_token, rotate_key
+from accounting.services import create_api_token, create_key, revoke_api_token, rotate_api_token, rotate_key
 from accounting.templatetags.console import day, pill
 from gateway_project.console.access import actor_of
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.forms import VersionedForm
+from gateway_project.crypto import Secret
 
 MOST_AT_ONCE = 200
 
@@ -51,7 +52,6 @@ class SecretHolderAdmin(ConsoleAdmin):
 
     change_form_template = "admin/secret_holder_form.html"
     actions: tuple[str, ...] = ("revoke_selected",)
-    may_rotate = False
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"
@@ -113,13 +113,13 @@ class SecretHolderAdmin(ConsoleAdmin):
         """Asks, then gives a new secret; the old one stops."""
         self._administrators_only(request)
         row = self.get_object(request, str(pk))
-        if row is None or not self.may_rotate or row.revoked_at:
-            messages.error(request, "Only a key that is not revoked can get a new secret.")
+        if row is None or row.revoked_at:
+            messages.error(request, "Only what is not revoked can get a new secret.")
             return HttpResponseRedirect(self.list_address())
         if request.method != "POST":
             return self._page(request, "admin/rotate_confirm.html", original=row, title=f"New secret for {row.name}?")
         with changing(actor_of(request)) as change:
-            keep_once(request, self.opts.model_name or "", pk, rotate_key(change, row))
+            keep_once(request, self.opts.model_name or "", pk, self.rotate(change, row))
         return HttpResponseRedirect(self._address("secret", pk))
 
     @admin.action(description="Revoke for good …")
@@ -146,6 +146,9 @@ class SecretHolderAdmin(ConsoleAdmin):
                 self.revoke(change, row)
         messages.success(request, f"Revoked: {', '.join(row.name for row in rows)}. It takes effect within a second.")
         return HttpResponseRedirect(self.list_address())
+
+    def rotate(self, change: Any, row: Any) -> Secret:
+        raise NotImplementedError
 
     def revoke(self, change: Any, row: Any) -> None:
         raise NotImplementedError
@@ -184,7 +187,6 @@ class VirtualKeyAdmin(SecretHolderAdmin):
     autocomplete_fields = ("project", "owner")
     readonly_fields = ("shown_prefix", "state")
     actions = ("disable_selected", "enable_selected", "revoke_selected")
-    may_rotate = True
     empty_hint = "No key yet. A key is what a client presents; it belongs to a project of a team."
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -210,6 +212,9 @@ class VirtualKeyAdmin(SecretHolderAdmin):
     def snippets(self, request: HttpRequest, row: VirtualKey, secret: Any) -> Any:
         site: Any = self.admin_site
         return key_snippets(gateway_address(request), site.example_model(row.allowed_models), secret)
+
+    def rotate(self, change: Any, row: VirtualKey) -> Secret:
+        return rotate_key(change, row)
 
     def revoke(self, change: Any, row: VirtualKey) -> None:
         row.revoked_at = timezone.now()
@@ -285,6 +290,9 @@ class ApiTokenAdmin(SecretHolderAdmin):
 
     def snippets(self, request: HttpRequest, row: ApiToken, secret: Any) -> Any:
         return token_snippets(gateway_address(request), secret)
+
+    def rotate(self, change: Any, row: ApiToken) -> Secret:
+        return rotate_api_token(change, row)
 
     def revoke(self, change: Any, row: ApiToken) -> None:
         revoke_api_token(change, row)

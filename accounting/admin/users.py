@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -77,10 +78,28 @@ def is_last_administrator(user: User) -> bool:
     return user.is_superuser and user.is_active and not others.exists()
 
 
+class RoleFilter(admin.SimpleListFilter):
+    title = "console"
+    parameter_name = "console"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(role, role) for role in ROLES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        match self.value():
+            case "administrator":
+                return queryset.filter(is_staff=True, is_superuser=True)
+            case "auditor":
+                return queryset.filter(is_staff=True, is_superuser=False, groups__name=AUDITORS)
+            case "none":
+                return queryset.filter(is_staff=False)
+        return queryset
+
+
 @admin.register(User)
 class UserAdmin(ConsoleAdmin):
     list_display = ("email", "first_name", "last_name", "role", "state", "last_seen")
-    list_filter = ("is_active", "is_superuser", "memberships__team")
+    list_filter = ("is_active", RoleFilter, "memberships__team")
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
     change_form_template = "admin/user_form.html"

@@ -17,7 +17,7 @@ from django.utils.http import urlencode
 from accounting.audit.changes import ChangeSet, StaleVersion, changing
 from gateway_project.console.access import AdministratorsWrite, actor_of
 from gateway_project.console.fields import LinesField, MomentField, TagsField
-from gateway_project.console.forms import BOOKKEEPING, VersionedForm
+from gateway_project.console.forms import BOOKKEEPING, VersionedForm, VersionedFormSet
 
 FIELDS: dict[str, type] = {
     "allowed_models": LinesField,
@@ -171,6 +171,7 @@ class ConsoleInline(FriendlyFields, AdministratorsWrite, admin.TabularInline):  
     """Rows of a table inside their parent's form."""
 
     form = VersionedForm
+    formset = VersionedFormSet
     extra = 0
     row_fields: tuple[str, ...] = ()
 

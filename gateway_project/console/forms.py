@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from accounting.models import AuditEvent
@@ -41,7 +41,8 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and self.changed_data and cleaned.get("version_seen") != self.current_version():
+        touched = self.changed_data or cleaned.get("DELETE")
+        if self.instance.pk and touched and cleaned.get("version_seen") != self.current_version():
             sentence = self._what_changed()
             self._show_what_stands_there_now()
             raise ValidationError(sentence, code="stale")
@@ -101,3 +102,13 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
     def current_version(self) -> str:
         """What the hidden field holds: the version of everything that the form edits."""
         return str(self.instance.version)
+
+
+class VersionedFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """Rows inside a form. Removing a row that somebody else has changed is refused like changing it."""
+
+    def clean(self) -> None:
+        super().clean()
+        for form in self.initial_forms:
+            if form.cleaned_data.get("DELETE") and form.has_error(NON_FIELD_ERRORS, "stale"):
+                raise ValidationError(list(form.non_field_errors()))

@@ -50,7 +50,7 @@ class ConsoleSite(admin.AdminSite):
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Takes our own tables only; Django's groups would be a second place to give rights."""
         given = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else list(model_or_iterable)
-        ours = [model for model in given if model._meta.app_label in OURS]
+        ours = [model for model in given if vars(model)["_meta"].app_label in OURS]
         if ours:
             super().register(ours, admin_class, **options)
 

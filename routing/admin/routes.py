@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
@@ -14,7 +13,7 @@ from django.utils.safestring import SafeString
 from accounting.templatetags.console import pill
 from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
 from gateway_project.console.fields import ChoicesField
-from gateway_project.console.forms import VersionedForm
+from gateway_project.console.forms import VersionedForm, VersionedFormSet
 from routing.conf import RETRYABLE, check_targets
 from routing.models import Route, RouteTarget
 from routing.selectors import who_serves
@@ -54,7 +53,7 @@ class RouteForm(VersionedForm):
         field.allow({**RETRY_LABELS, **kept})
 
 
-class TargetFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+class TargetFormSet(VersionedFormSet):
     """The targets of a route, judged as a whole."""
 
     def clean(self) -> None:

@@ -92,6 +92,16 @@ def test_stale_row_inside_a_form_is_refused(world: World, console: Client) -> No
     assert world.route.targets.get().weight == 50
 
 
+def test_row_that_someone_else_changed_is_not_removed(world: World, console: Client) -> None:
+    mine = opened(console, "accounting_team", world.team.pk)
+    with changing(Actor("bob@example.org", "user")) as change:
+        world.membership.role = "admin"
+        change.save(world.membership)
+    response = console.post(change_page("accounting_team", world.team.pk), {**mine, "memberships-0-DELETE": "on"})
+    assert "bob@example.org changed role" in response.content.decode()
+    assert Membership.objects.exists()
+
+
 def test_a_target_added_by_someone_else_stays(world: World, console: Client) -> None:
     mine = opened(console, "routing_route", world.route.pk)
     with changing(Actor("bob@example.org", "user")) as change:
@@ -186,6 +196,12 @@ def test_bulk_deletion_is_not_offered(world: World, console: Client) -> None:
 
 
 class TestUsers:
+    @pytest.mark.parametrize(("role", "email"), [("administrator", "ada@"), ("auditor", "audrey@"), ("none", "sam@")])
+    def test_people_are_found_by_their_role(self, role: str, email: str, world: World, console: Client) -> None:
+        page = console.get(f"{reverse('admin:accounting_user_changelist')}?console={role}").content.decode()
+        table = page.split('id="result_list"')[1]
+        assert [each for each in ("ada@", "audrey@", "sam@") if each in table] == [email]
+
     def test_role_is_given_and_taken(self, world: World, console: Client) -> None:
         pk = world.stranger.pk
         console.post(change_page("accounting_user", pk), {**opened(console, "accounting_user", pk), "role": "auditor"})

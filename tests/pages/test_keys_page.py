@@ -108,6 +108,10 @@ def test_new_token_is_shown_once_and_revoked(world: World, console: Client) -> N
     token = ApiToken.objects.get(name="ops")
     assert token.secret_hash == keyed_hash(TOKEN.findall(shown)[0])
     assert not TOKEN.search(console.get(response.headers["location"]).content.decode())
+    rotate = reverse("admin:accounting_apitoken_rotate", args=[token.pk])
+    shown = console.get(console.post(rotate).headers["location"]).content.decode()
+    token.refresh_from_db()
+    assert token.secret_hash == keyed_hash(TOKEN.findall(shown)[0])
     console.post(reverse("admin:accounting_apitoken_revoke"), {"ids": str(token.pk)})
     assert ApiToken.objects.get(name="ops").revoked_at
 
