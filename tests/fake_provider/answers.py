@@ -153,9 +153,10 @@ def stream(
     framing: Framing = "chunked",
     content_type: str = "text/event-stream; charset=utf-8",
     usage: dict[str, Any] | None = None,
+    edge: bool = True,
 ) -> Answer:
     """A body in pieces: bytes are cut exactly here, gates, pauses and deaths happen between them."""
-    fields = [("content-type", content_type), ("cache-control", "no-cache"), *EDGE_HEADERS, *headers]
+    fields = [("content-type", content_type), ("cache-control", "no-cache"), *(EDGE_HEADERS if edge else ()), *headers]
     if framing == "length":
         total = sum(len(piece) for piece in pieces if isinstance(piece, bytes))
         steps = [Send(_head(status, [*fields, ("content-length", str(total))])), *(_step(piece) for piece in pieces)]

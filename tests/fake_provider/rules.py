@@ -1,7 +1,7 @@
 """What must never arrive at a provider. Each rule gives the sentences that a test fails with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.fake_provider.received import Received
@@ -25,12 +25,14 @@ ONCE = ("host", "content-type", "content-length", "anthropic-version", "anthropi
 @dataclass(slots=True)
 class Expected:
     """What this provider accepts. `credential` is the one header that pays for a request, or None for none at all;
+    `authorize` finds fault with credentials that are not the same for every request, and stands in its place;
     `secrets` are texts that belong to the gateway's own callers."""
 
     credential: tuple[str, str] | None = ("x-api-key", "sk-ant-upstream-credential-0001")
     secrets: set[str] = field(default_factory=set)
     session_headers: bool = True
     prefix: str = ""
+    authorize: Callable[[Received], Iterable[str]] | None = None
 
 
 def http_violations(request: Received, expected: Expected, host: str) -> Iterator[str]:
@@ -69,6 +71,9 @@ def _header_violations(name: str, value: str, expected: Expected) -> Iterator[st
 
 
 def _credential_violations(request: Received, expected: Expected) -> Iterator[str]:
+    if expected.authorize is not None:
+        yield from expected.authorize(request)
+        return
     found = [(name.lower(), value) for name, value in request.headers if name.lower() in {"x-api-key", "authorization"}]
     wanted = [expected.credential] if expected.credential else []
     if found != wanted:

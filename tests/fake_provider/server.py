@@ -18,6 +18,14 @@ from tests.fake_provider.rules import Expected, anthropic_violations, http_viola
 Behaviour = Callable[[Received], Answer]
 
 
+def model_in_body(request: Received) -> str:
+    """The model of a request that names it in its body; empty when it does not."""
+    if not request.body:
+        return ""
+    found = json.loads(request.body).get("model", "")
+    return found if isinstance(found, str) else ""
+
+
 class FakeProvider:
     """`with FakeProvider() as provider:` serves on `provider.url` until the block ends.
 
@@ -32,11 +40,13 @@ class FakeProvider:
         expected: Expected | None = None,
         respond: Behaviour = anthropic.respond,
         rules: Callable[[Received], Any] = anthropic_violations,
+        model_of: Callable[[Received], str] = model_in_body,
         port: int = 0,
     ) -> None:
         self.expected = expected or Expected()
         self.respond = respond
         self.rules = rules
+        self.model_of = model_of
         self.port = port
         self.received: list[Received] = []
         self.violations: list[str] = []
@@ -107,7 +117,7 @@ class FakeProvider:
         if found:
             self.violations += [f"request {request.number} ({request.method} {request.path}): {text}" for text in found]
             return reply(500, error("api_error", "; ".join(found)))
-        model = self._model_of(request)
+        model = self.model_of(request)
         answer = self._scripted(model)
         if answer is None:
             answer = self._models.get(model, self.respond)(request)
@@ -121,13 +131,6 @@ class FakeProvider:
                 if self._queues.get(name):
                     return self._queues[name].pop(0)
         return None
-
-    @staticmethod
-    def _model_of(request: Received) -> str:
-        if not request.body:
-            return ""
-        found = json.loads(request.body).get("model", "")
-        return found if isinstance(found, str) else ""
 
     def _complain(self, text: str) -> None:
         self.violations.append(text)
