@@ -57,6 +57,26 @@ def test_every_key_of_the_quick_start_is_documented() -> None:
         assert f"`{key}`" in documented, f"the key {key} is not documented"
 
 
+def test_every_filter_and_field_of_records_is_documented() -> None:
+    from accounting.api.filters import RecordFilter
+    from accounting.api.serializers import RecordSerializer
+
+    documented = text("docs/api.md")
+    for name in [*RecordFilter.base_filters, *RecordSerializer.Meta.fields]:
+        assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_key_of_the_configuration_file_is_documented() -> None:
+    from routing.declarative.schema import FILE, Shape
+
+    def names(shape: Shape) -> set[str]:
+        return {*shape.fields, *shape.lists, *(name for each in shape.lists.values() for name in names(each))}
+
+    documented = text("docs/configure.md")
+    for name in names(FILE):
+        assert f"`{name}`" in documented, f"the key {name} is not documented"
+
+
 def modules() -> list[str]:
     found = []
     for app in APPS:

@@ -90,10 +90,11 @@ def test_a_database_that_is_not_migrated_is_refused_and_migrated_on_request(run:
     served.wait_for('"event": "serving"')
 
 
-def test_a_database_that_is_away_is_one_line(run: Run) -> None:
-    command = run("serve", "--port", "0", DATABASE_URL="postgres://nobody@127.0.0.1:9/nothing")
+@pytest.mark.parametrize("options", [(), ("--migrate",)])
+def test_a_database_that_is_away_is_one_line(run: Run, options: tuple[str, ...]) -> None:
+    command = run("serve", "--port", "0", *options, DATABASE_URL="postgres://nobody@127.0.0.1:9/nothing")
     assert command.result() == 1
-    assert "database cannot be reached" in command.text()
+    assert "The database cannot be used" in command.text()
     assert len(command.text().splitlines()) == 1
 
 

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from twisted.internet import defer
 
+from accounting.management.base import require_migrated
 from gateway_project.telemetry import logger
 from routing import quickstart
 from routing.declarative import ConfigRefused
-from routing.readiness import start_problem
 from routing.serving import CannotListen, bind
 
 log = logger(__name__)
@@ -71,8 +71,7 @@ class Command(DaphneCommand):  # type: ignore[misc]
 
     def run(self, **options: Any) -> None:
         """Looks at what would keep the server from starting, while one line on the terminal can still say so."""
-        if problem := start_problem():
-            raise CommandError(problem)
+        require_migrated()
         try:
             bind(self.addr, int(self.port)).close()
         except CannotListen as error:

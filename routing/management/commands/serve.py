@@ -10,8 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connections
 
-from routing.readiness import start_problem
+from accounting.management.base import require_migrated
 from routing.serving import CannotListen, Process, bind, run_process
 from routing.supervisor import Supervisor
 
@@ -41,9 +42,9 @@ class Command(BaseCommand):
         if options["workers"] > 1 and not settings.REDIS_URL:
             raise CommandError(SEVERAL_NEED_REDIS)
         if options["migrate"]:
-            call_command("migrate", verbosity=0, interactive=False)
-        if problem := start_problem():
-            raise CommandError(problem)
+            _migrate()
+        require_migrated()
+        connections.close_all()  # a server process opens its own when it has a thread for it
         if options["listen_fd"] is not None:
             link = socket.socket(fileno=options["link_fd"])
             self._serve(socket.socket(fileno=options["listen_fd"]), link)
@@ -70,3 +71,11 @@ class Command(BaseCommand):
         status = asyncio.run(supervisor.run())
         if status:
             raise CommandError("no worker could start; the lines above say why", returncode=status)
+
+
+def _migrate() -> None:
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CommandError(f"The database cannot be used: {reason}") from error
