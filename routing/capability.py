@@ -14,7 +14,8 @@ def capable(inbound: Inbound, resolution: Resolution, registry: Registry) -> Res
 
     Raises the first `NotBridgeable` if none is left, and `BadBody` for a body that cannot be read.
     """
-    if all(each.target.provider.format == inbound.format for each in resolution.candidates) and not registry.rules:
+    same_format = all(each.target.provider.format == inbound.format for each in resolution.candidates)
+    if same_format and not registry.touches(inbound.format):
         return resolution
     found = features(inbound)
     kept: list[Candidate] = []

@@ -19,6 +19,7 @@ from django.db.models.functions import Cast
 from accounting.models import Revision
 from gateway_project.crypto import Secret, UnreadableSecret, ring
 from gateway_project.telemetry import logger
+from routing.compatibility import own_rules
 from routing.conf import literal_length, matches
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
@@ -143,7 +144,7 @@ def _read(revision: int) -> Snapshot:
     }
     usable = {provider.name: provider for provider in providers.values()}
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
-    return Snapshot(revision, usable, aliases, names)
+    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()))
 
 
 _Unusable = dict[int, tuple[Provider, str]]

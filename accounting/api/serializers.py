@@ -46,6 +46,7 @@ class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
     tokens = TokensSerializer(source="*")
     attempts = AttemptSerializer(many=True)
     betas_removed: ClassVar[Any] = serializers.ListField(child=serializers.CharField())
+    fields_removed: ClassVar[Any] = serializers.ListField(child=serializers.CharField())
     error = ErrorSerializer(source="*", allow_null=True)
 
     class Meta:
@@ -76,6 +77,7 @@ class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
             "web_searches",
             "estimated",
             "betas_removed",
+            "fields_removed",
             "ttft_ms",
             "duration_ms",
             "error",

@@ -4,7 +4,7 @@ No secret leaves here: of an encrypted field only the names of its values, of a 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -80,7 +80,7 @@ def _masked_change(before: Any, after: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value
 

@@ -45,6 +45,7 @@ class RequestRecord(models.Model):
     upstream_request_id = models.CharField(max_length=200, blank=True)
     attempts = models.JSONField(default=list)
     betas_removed = models.JSONField(default=list)
+    fields_removed = models.JSONField(default=list)
     config_revision = models.PositiveBigIntegerField(default=0)
 
     status = models.PositiveSmallIntegerField()

@@ -41,6 +41,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     upstream_request_id: str = ""
     attempts: list[Attempt] = []
     betas_removed: list[str] = []
+    fields_removed: list[str] = []
     config_revision: int = 0
     status: int = 0
     outcome: str = ""

@@ -20,6 +20,8 @@ WORDS = {
     "modelalias": "model alias",
     "routetarget": "route target",
     "onetimelink": "one-time link",
+    "compatibilityrule": "compatibility rule",
+    "compatibilitysuggestion": "compatibility suggestion",
 }
 
 

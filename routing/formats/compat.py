@@ -98,11 +98,16 @@ class Registry:
 
     def __init__(self, shipped: Sequence[Rule], rules: Sequence[Rule] = ()) -> None:
         self.rules = tuple(rules)
+        self._own_formats = frozenset(rule.upstream_format for rule in rules)
         self._own = _Index((rule, 1, index) for index, rule in enumerate(rules))
         self._all = _Index(
             [(rule, 0, index) for index, rule in enumerate(shipped)]
             + [(rule, 1, index) for index, rule in enumerate(rules)]
         )
+
+    def touches(self, upstream_format: str) -> bool:
+        """Whether requests between equal formats have to be looked into: an own rule may fit them."""
+        return ANY in self._own_formats or upstream_format in self._own_formats
 
     def find(self, kind: str, name: str, upstream_format: str, model: str, client_format: str = "") -> Rule | None:
         """The rule that counts for one beta or feature; `client_format` equal to the upstream's asks own rules only."""

@@ -119,7 +119,7 @@ def _same_format(inbound: Inbound, path: str, model: str, registry: Registry, se
             fields["model"] = msgspec.Raw(json.dumps(model).encode())
             body = msgspec.json.encode(fields)
         plain = Outbound(path, own_headers(inbound, secret), body)
-    if not registry.rules or (inbound.format == BEDROCK and inbound.operation == COUNT_TOKENS):
+    if not registry.touches(inbound.format) or (inbound.format == BEDROCK and inbound.operation == COUNT_TOKENS):
         return plain
     return _with_own_rules(inbound, plain, model, registry)
 

@@ -6,7 +6,18 @@ and the API refuse the same things with the same sentences. Writes go through `r
 `routing.compatibility`.
 """
 
+from routing.models.compatibility import CompatibilityCount, CompatibilityRule, CompatibilitySuggestion
 from routing.models.providers import Credential, Provider
 from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
 
-__all__ = ["Credential", "ModelAlias", "Provider", "Route", "RouteTarget", "every_retryable"]
+__all__ = [
+    "CompatibilityCount",
+    "CompatibilityRule",
+    "CompatibilitySuggestion",
+    "Credential",
+    "ModelAlias",
+    "Provider",
+    "Route",
+    "RouteTarget",
+    "every_retryable",
+]

@@ -18,6 +18,7 @@ from routing.formats.read_faults import read_error
 from routing.formats.translate import to_upstream
 from routing.formats.wording import rejected_beta
 from routing.health import Health
+from routing.observations import Observations
 from routing.proxy.errors import invalid
 from routing.proxy.exchange import Exchange
 from routing.proxy.upstream import Answer, Fault, UpstreamClient
@@ -26,6 +27,8 @@ from routing.targets import RouteConf, TargetConf
 
 SHORT_WAIT = 2.0  # seconds; an upstream that asks for more is left for the next target
 FIRST_PAUSE = 0.25  # seconds before the same target is called again; doubles each time, with jitter
+MOST_NOTED = 100  # names of what was left out that a record keeps; a client chooses how many there are
+LONGEST_NOTED = 200
 TARGET_FAULTS = frozenset({"connect", "timeout", 401, 408, 429, 500, 502, 503, 504, 529})
 
 
@@ -33,7 +36,7 @@ class Attempts:
     """The upstream calls of one request. After `first_answer`, `target` is the one that answered."""
 
     __slots__ = (
-        "_exchange", "_health", "_inbound", "_learn", "_open", "_random", "_registry", "_resolution", "_route",
+        "_exchange", "_health", "_inbound", "_observations", "_open", "_random", "_registry", "_resolution", "_route",
         "_upstreams", "target",
     )  # fmt: skip
 
@@ -47,7 +50,7 @@ class Attempts:
         health: Health,
         registry: Registry,
         random: Callable[[], float],
-        learn: Callable[[str, TargetConf, str], None],
+        observations: Observations,
     ) -> None:
         self._exchange = exchange
         self._inbound: Inbound | None = inbound
@@ -57,7 +60,7 @@ class Attempts:
         self._health = health
         self._registry = registry
         self._random = random
-        self._learn = learn
+        self._observations = observations
         self._open = False
         self.target: TargetConf = resolution.candidates[0].target
 
@@ -120,7 +123,7 @@ class Attempts:
         beta = rejected_beta(text, fault.betas)
         if beta not in fault.betas:
             return ""
-        self._learn(beta, self.target, text)
+        self._observations.refused(beta, self.target, text)
         return beta
 
     async def _send(self, target: TargetConf, outbound: Outbound) -> Answer:
@@ -164,7 +167,9 @@ class Attempts:
             raise refusal_of(error) from None
         except BadBody as error:
             raise invalid(str(error), "bad_body") from None
-        exchange.entry.betas_removed = list(outbound.betas_removed)
+        exchange.entry.betas_removed = noted(outbound.betas_removed)
+        exchange.entry.fields_removed = noted(outbound.fields_removed)
+        self._observations.removed(target, outbound)
         exchange.betas_sent = outbound.betas_sent
         return outbound
 
@@ -176,3 +181,8 @@ class Attempts:
         if good is False:
             self._health.failed(self.target, 500, time.monotonic(), route=self._route)
         self._health.finished(self.target)
+
+
+def noted(names: tuple[str, ...]) -> list[str]:
+    """What was left out, as a record keeps it."""
+    return [name[:LONGEST_NOTED] for name in names[:MOST_NOTED]]

@@ -21,6 +21,7 @@ from routing.formats.errors import refusal_of as refused
 from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
 from routing.health import Health
+from routing.observations import Observations
 from routing.proxy import attempts, catalogue
 from routing.proxy.errors import (
     invalid,
@@ -37,7 +38,7 @@ from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution, resolve
 from routing.snapshot import Snapshot
-from routing.targets import RouteConf, TargetConf
+from routing.targets import RouteConf
 
 MOST_KEYS = 4  # that are looked up of one request
 
@@ -53,7 +54,7 @@ class House:
     health: Health
     ping_seconds: float
     random: Callable[[], float]
-    learned: Callable[[str, TargetConf, str], None]  # a beta, the target that refused it, in which words
+    observations: Observations
     draining: bool = False
 
 
@@ -84,7 +85,7 @@ async def serve(exchange: Exchange, house: House) -> None:
         house.health,
         house.snapshot.registry,
         house.random,
-        house.learned,
+        house.observations,
     )
     del inbound, resolution  # the body may be megabytes; only the attempts still need it
     answer = await sent.first_answer()

@@ -12,20 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, Error, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
 from accounting.models import Revision
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
 from gateway_project.telemetry import logger
-from routing.formats.wording import scrub
+from routing.compatibility import store_observations
 from routing.health import Health
+from routing.observations import Batch, Observations
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.pipeline import House
 from routing.proxy.upstream import UpstreamClient
 from routing.snapshot import Snapshot, load_snapshot
-from routing.targets import TargetConf
 
 POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
@@ -45,15 +45,14 @@ class Runtime:
             health=Health(),
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
-            learned=self._learned,
+            observations=Observations(),
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
-        self._watcher = Watcher(self.house, self._swapped)
+        self._watcher = Watcher(self.house, self._swapped, store=store_observations)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._refused_betas: set[tuple[str, str, str]] = set()
         self._pruning: set[asyncio.Task[None]] = set()
 
     @property
@@ -105,14 +104,6 @@ class Runtime:
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
 
-    def _learned(self, beta: str, target: TargetConf, text: str) -> None:
-        """An upstream has refused a beta; said once for each."""
-        provider = target.provider
-        if (known := (beta, provider.format, target.model)) in self._refused_betas or len(self._refused_betas) > 1000:
-            return
-        self._refused_betas.add(known)
-        log.warning("upstream refused a beta", beta=beta, provider=provider.name, model=target.model, text=scrub(text))
-
     def _swapped(self, snapshot: Snapshot) -> None:
         """In the watcher's thread: connections that the new picture does not need are closed by the loop."""
         if self._loop is not None:
@@ -125,11 +116,12 @@ class Runtime:
 
 
 class Watcher:
-    """A thread that keeps the house's pictures as new as the database's revisions."""
+    """A thread that keeps the house's pictures as new as the database's revisions, and writes what the house observed."""
 
-    def __init__(self, house: House, swapped: Callable[[Snapshot], None]) -> None:
+    def __init__(self, house: House, swapped: Callable[[Snapshot], None], *, store: Callable[[Batch], None]) -> None:
         self._house = house
         self._swapped = swapped
+        self._store = store
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._away = False
@@ -162,10 +154,21 @@ class Watcher:
             self._away = False
             log.info("configuration can be read again")
 
+    def tell(self, batch: Batch) -> None:
+        """Writes what was observed; while the database is away it is kept."""
+        try:
+            self._store(batch)
+        except Error as error:
+            close_old_connections()
+            self._house.observations.give_back(batch)
+            log.debug("observations of compatibility cannot be written yet", error=str(error)[:300])
+
     def _run(self) -> None:
         try:
             while not self._stopped.wait(POLL_SECONDS):
                 self.refresh()
+                self.tell(self._house.observations.take())
+            self.tell(self._house.observations.take_all())
         finally:
             connection.close()
 

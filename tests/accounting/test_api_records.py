@@ -77,6 +77,7 @@ class TestContent:
             tokens_cache_write_1h=5,
             web_searches=6,
             betas_removed=["x"],
+            fields_removed=["speed"],
             ttft_ms=12.5,
             duration_ms=99.5,
         )
@@ -110,6 +111,7 @@ class TestContent:
             "web_searches": 6,
             "estimated": False,
             "betas_removed": ["x"],
+            "fields_removed": ["speed"],
             "ttft_ms": 12.5,
             "duration_ms": 99.5,
             "error": None,

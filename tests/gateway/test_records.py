@@ -58,6 +58,7 @@ def test_record_has_every_field(gateway: Gateway, provider: FakeProvider) -> Non
         "web_searches": 2,
         "estimated": False,
         "betas_removed": [],
+        "fields_removed": [],
         "error": None,
     }
     assert {name: record[name] for name in expected} == expected
