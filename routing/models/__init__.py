@@ -7,14 +7,17 @@ and the API refuse the same things with the same sentences. Writes go through `r
 """
 
 from routing.models.compatibility import CompatibilityCount, CompatibilityRule, CompatibilitySuggestion
+from routing.models.ownership import OWNERSHIP, KeptUpstream
 from routing.models.providers import Credential, Provider
 from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
 
 __all__ = [
+    "OWNERSHIP",
     "CompatibilityCount",
     "CompatibilityRule",
     "CompatibilitySuggestion",
     "Credential",
+    "KeptUpstream",
     "ModelAlias",
     "Provider",
     "Route",
