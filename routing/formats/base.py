@@ -40,6 +40,7 @@ class Inbound:
 class Outbound:
     """A request for an upstream, complete but for its credential. `path` is percent-encoded, without the base address.
 
+    `opaque` says that any type of answer is good, a web page too: it is a file that a client has stored.
     What was taken out on the way to another format stands beside it, for the record; `betas_renamed` has pairs of
     (as the client wrote it, as it was sent), `betas_sent` is what the upstream gets to see.
     """
@@ -51,6 +52,8 @@ class Outbound:
     fields_removed: tuple[str, ...] = ()
     betas_renamed: tuple[tuple[str, str], ...] = ()
     betas_sent: tuple[str, ...] = ()
+    method: str = "POST"
+    opaque: bool = False
 
 
 @dataclass(frozen=True, slots=True)

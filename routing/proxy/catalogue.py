@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from accounting.access.directory import allows
+from accounting.access.grant import Grant
 from routing.formats import bedrock
 from routing.formats.anthropic import ModelRow, model_page
 from routing.formats.base import BEDROCK, COUNT_TOKENS, Inbound
@@ -32,6 +33,12 @@ async def answer(exchange: Exchange, snapshot: Snapshot) -> None:
         rows = [_row(alias) for alias in aliases]
         body = _one(subject, rows) if subject else _page(exchange.call.query, rows)
     await _send(exchange, body)
+
+
+def may_use(grant: Grant, asked: str, alias: AliasConf) -> bool:
+    """Whether a caller may ask for `alias` by this name: the name itself, or the exact name that it stands for (`x[1m]`
+    for x, a foundation model for its profile), is allowed."""
+    return allows(grant, asked) or ("*" not in alias.name and allows(grant, alias.name))
 
 
 def foundation(snapshot: Snapshot, inbound: Inbound) -> AliasConf | None:

@@ -57,6 +57,8 @@ class Call:
     headers: Headers
     client_ip: str
     read_body: Callable[[], Awaitable[bytes]]
+    action: str = ""  # what is asked of the subject, where an operation has several
+    scheme: str = "http"
 
 
 @dataclass(slots=True, eq=False)

@@ -100,6 +100,12 @@ class Answer:
         self._stream = stream
         self._pool: _Pool | None = pool
 
+    @property
+    def length(self) -> int | None:
+        """How many bytes `chunks` will give, if the upstream has said so."""
+        declared = b"" if self._decode else header(self.headers, b"content-length")
+        return int(declared) if declared.isdigit() else None
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises httpx's transport errors."""
         return self._decoded(self._decode) if self._decode else self._stream.__aiter__()
@@ -180,7 +186,7 @@ class UpstreamClient:
         url = self._url(provider.base_url + outbound.path)
         timeouts = {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
         request = httpx.Request(
-            "POST",
+            outbound.method,
             url,
             headers=outbound.headers + credential,
             content=outbound.body,
@@ -197,12 +203,14 @@ class UpstreamClient:
             if isinstance(error, httpx.TransportError):
                 raise fault_of(error) from error
             raise
-        return await _checked(response, provider, pool)
+        return await _checked(response, provider, pool, opaque=outbound.opaque)
 
     async def _credential(self, line: _Line, outbound: Outbound) -> Headers:
         url = str(self._url(line.provider.base_url + outbound.path))
         try:
-            return await line.authorizer.authorize(method="POST", url=url, headers=outbound.headers, body=outbound.body)
+            return await line.authorizer.authorize(
+                method=outbound.method, url=url, headers=outbound.headers, body=outbound.body
+            )
         except CredentialUnavailable as error:
             raise Fault("connect", f"credential: {error}") from error
 
@@ -256,13 +264,13 @@ class UpstreamClient:
         await self.keep_only(())
 
 
-async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool) -> Answer:
+async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool, *, opaque: bool) -> Answer:
     raw: Headers = [(name.lower(), value) for name, value in response.headers.raw]
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
     answer = Answer(response.status_code, raw, stream, pool)
     good = 200 <= response.status_code < 300
-    if good and answer.content_type != "text/html":
+    if good and (opaque or answer.content_type != "text/html"):
         return answer
     body = b""
     try:
