@@ -94,7 +94,7 @@ async def serve(exchange: Exchange, house: House) -> None:
 
 def authenticate(exchange: Exchange, directory: Directory) -> Grant:
     """The caller's grant, from `Authorization` or else `x-api-key`: the first that is a key of this gateway counts."""
-    presented = credentials_of(exchange.call.headers, exchange.call.format)[:MOST_KEYS]
+    presented = credentials_of(exchange.call.headers)[:MOST_KEYS]
     for secret in presented:
         grant = directory.find(secret)
         if grant is None:
