@@ -4,6 +4,7 @@ Rules and decisions are written through a ChangeSet, so they are audited and run
 gateway has observed is written by `store_observations`, from a thread beside the gateway's path.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +28,13 @@ log = logger(__name__)
 
 
 def own_rules() -> list[Rule]:
-    """The enabled rules of administrators. Of equally specific ones the later counts: any upstream stands first."""
-    rows = CompatibilityRule.objects.filter(enabled=True).order_by("pk")
-    return sorted((row.as_rule() for row in rows), key=lambda rule: rule.upstream_format != ANY)
+    """The enabled rules of administrators, as the registry takes them."""
+    return in_force(CompatibilityRule.objects.filter(enabled=True).order_by("pk"))
+
+
+def in_force(rows: Iterable[CompatibilityRule]) -> list[Rule]:
+    """Of equally specific rules the later counts: those for any upstream stand first."""
+    return sorted((row.as_rule() for row in rows if row.enabled), key=lambda rule: rule.upstream_format != ANY)
 
 
 def save_rule(change: ChangeSet, rule: CompatibilityRule, *, expected_version: int | None = None) -> None:

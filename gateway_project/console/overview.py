@@ -10,12 +10,13 @@ from django.urls import reverse
 
 from accounting.models import AuditEvent, Project, RequestRecord, Team, VirtualKey
 from routing.conf import check_targets
-from routing.models import ModelAlias, Provider, Route, RouteTarget
+from routing.models import CompatibilitySuggestion, ModelAlias, Provider, Route, RouteTarget
 
 WINDOW = timedelta(hours=1)
 MOST_READ = 5_000
 EXPIRY_NOTICE = timedelta(days=7)
 MOST_PROBLEMS = 12
+MOST_SUGGESTIONS = 100
 FAILURES = (RequestRecord.Outcome.UPSTREAM_ERROR, RequestRecord.Outcome.SHUT_DOWN)
 
 
@@ -126,6 +127,7 @@ def read_overview(now: datetime) -> Overview:
         *_provider_problems(providers),
         *_route_problems(routes),
         *_alias_problems(aliases),
+        *_suggestions(),
         *expiring,
     ]
     return Overview(
@@ -214,6 +216,19 @@ def _alias_problems(aliases: list[tuple[int, str, bool, str, bool]]) -> list[Pro
         Problem(f"Alias {name} leads to the route {route}, which is disabled.", _address("routing_modelalias", pk))
         for pk, name, enabled, route, route_enabled in aliases
         if enabled and not route_enabled
+    ]
+
+
+def _suggestions() -> list[Problem]:
+    """Betas that an upstream refused, until an administrator decides."""
+    waiting = CompatibilitySuggestion.objects.filter(state=CompatibilitySuggestion.State.OPEN)
+    names = list(waiting.order_by("-last_seen").values_list("name", flat=True)[:MOST_SUGGESTIONS])
+    if not names:
+        return []
+    more = "" if len(names) == 1 else f" and {len(names) - 1}{'+' if len(names) == MOST_SUGGESTIONS else ''} more"
+    address = reverse("admin:routing_compatibilityrule_changelist")
+    return [
+        Problem(f"An upstream refused the beta {names[0]}{more}: decide what becomes of it.", address, serious=False)
     ]
 
 

@@ -23,7 +23,12 @@ OURS = frozenset({"routing", "accounting"})
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "Routing",
-        (("routing", "Provider", "Providers"), ("routing", "Route", "Routes"), ("routing", "ModelAlias", "Aliases")),
+        (
+            ("routing", "Provider", "Providers"),
+            ("routing", "Route", "Routes"),
+            ("routing", "ModelAlias", "Aliases"),
+            ("routing", "CompatibilityRule", "Compatibility"),
+        ),
     ),
     (
         "People",

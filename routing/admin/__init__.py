@@ -1,5 +1,5 @@
-"""Routing in the console: providers with their credential, routes with their targets, aliases."""
+"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility."""
 
-from routing.admin import aliases, providers, routes
+from routing.admin import aliases, compatibility, providers, routes
 
-__all__ = ["aliases", "providers", "routes"]
+__all__ = ["aliases", "compatibility", "providers", "routes"]
