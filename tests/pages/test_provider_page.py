@@ -173,7 +173,7 @@ def test_probe_follows_no_redirect(world: World, upstream: Upstream) -> None:
 def test_probe_refuses_a_private_address(world: World, upstream: Upstream) -> None:
     result = probe(_at(world, upstream, allow_private_addresses=False), "claude-x")
     assert (result.ok, result.status, upstream.paths) == (False, 0, [])
-    assert "no public address" in result.text
+    assert "not a public address" in result.text
 
 
 def test_probe_tells_that_nobody_listens(world: World, upstream: Upstream) -> None:
@@ -182,9 +182,42 @@ def test_probe_tells_that_nobody_listens(world: World, upstream: Upstream) -> No
     assert result.text.startswith("No answer")
 
 
-@pytest.mark.parametrize("other", ["bedrock", "vertex"])
-def test_probe_of_another_format_says_that_nothing_was_sent(other: str, world: World, upstream: Upstream) -> None:
-    result = probe(_at(world, upstream, format=other), "claude-x")
+BEDROCK = {"format": "bedrock", "region": "us-east-1"}
+VERTEX = {"format": "vertex", "region": "global", "project": "acme-1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "values", "path", "authorization"),
+    [
+        (BEDROCK, "bearer", {"token": "bedrock-key"}, "/model/us.anthropic.claude-x/invoke", "Bearer bedrock-key"),
+        (
+            BEDROCK,
+            "aws",
+            {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "aws-secret"},
+            "/model/us.anthropic.claude-x/invoke",
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/",
+        ),
+        (
+            VERTEX,
+            "bearer",
+            {"token": "google-token"},
+            "/v1/projects/acme-1/locations/global/publishers/anthropic/models/us.anthropic.claude-x:rawPredict",
+            "Bearer google-token",
+        ),
+    ],
+)
+def test_probe_speaks_the_providers_format_and_signs_as_the_gateway_does(
+    changes: Any, kind: str, values: Any, path: str, authorization: str, world: World, upstream: Upstream
+) -> None:
+    Credential.objects.filter(provider=world.provider).delete()
+    Credential.objects.create(provider=world.provider, kind=kind, values=values)
+    assert probe(_at(world, upstream, **changes), "us.anthropic.claude-x").ok
+    assert upstream.paths == [path]
+    assert upstream.headers["authorization"].startswith(authorization)
+
+
+def test_probe_names_what_keeps_it_from_being_sent(world: World, upstream: Upstream) -> None:
+    result = probe(_at(world, upstream, **VERTEX), "../../elsewhere")
     assert not result.ok
     assert "Nothing was sent" in result.text
     assert upstream.paths == []
