@@ -9,6 +9,7 @@ import msgspec
 
 from accounting.access.directory import allows
 from accounting.access.grant import Grant
+from accounting.access.grant import Grant
 from routing.formats import bedrock
 from routing.formats.anthropic import ModelRow, model_page
 from routing.formats.base import BEDROCK, COUNT_TOKENS, Inbound
@@ -41,15 +42,16 @@ def may_use(grant: Grant, asked: str, alias: AliasConf) -> bool:
     return allows(grant, asked) or ("*" not in alias.name and allows(grant, alias.name))
 
 
-def foundation(snapshot: Snapshot, inbound: Inbound) -> AliasConf | None:
-    """The alias behind a foundation model's id: what a Bedrock client counts tokens by, as the profiles told it."""
+def foundation(snapshot: Snapshot, inbound: Inbound, grant: Grant) -> AliasConf | None:
+    """The alias behind a foundation model's id: what a Bedrock client counts tokens by, as the profiles told it.
+
+    Several aliases can stand on one foundation; those that the caller may use come first.
+    """
     if inbound.format != BEDROCK or inbound.operation != COUNT_TOKENS:
         return None
     asked = inbound.model.rpartition("foundation-model/")[2]
-    for alias in snapshot.exact_aliases():
-        if _foundation_of(alias) == asked:
-            return alias
-    return None
+    found = [alias for alias in snapshot.exact_aliases() if _foundation_of(alias) == asked]
+    return next((alias for alias in found if allows(grant, alias.name)), found[0] if found else None)
 
 
 def _profile(subject: str, aliases: list[AliasConf]) -> bytes:

@@ -15,7 +15,7 @@ from accounting.access.grant import Grant
 from accounting.money.recorder import Recorder
 from routing.capability import capable
 from routing.formats import anthropic, bedrock, vertex
-from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, MODELS, Inbound
+from routing.formats.base import ANTHROPIC, BATCHES, BEDROCK, FILES, MESSAGES, MODELS, Inbound
 from routing.formats.carriers import credentials_of
 from routing.formats.errors import refusal_of as refused
 from routing.formats.faults import NotBridgeable
@@ -34,6 +34,7 @@ from routing.proxy.errors import (
     unknown_model,
 )
 from routing.proxy.exchange import Call, Exchange
+from routing.proxy.passthrough import PassThrough
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution, resolve
@@ -55,6 +56,7 @@ class House:
     ping_seconds: float
     random: Callable[[], float]
     observations: Observations
+    passthrough: PassThrough
     draining: bool = False
 
 
@@ -69,6 +71,9 @@ async def serve(exchange: Exchange, house: House) -> None:
     exchange.grant = grant = authenticate(exchange, house.directory)
     if exchange.call.operation == MODELS:
         await catalogue.answer(exchange, house.snapshot)
+        return
+    if exchange.call.operation in (BATCHES, FILES):
+        await house.passthrough.serve(exchange, house.snapshot)
         return
     inbound = await parse(exchange)
     route = admit(exchange, grant, inbound, house.snapshot)
@@ -153,11 +158,10 @@ def _parsed(call: Call, body: bytes) -> Inbound:
 def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
-    alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound)
+    alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound, grant)
     if alias is None:
         raise unknown_model(inbound.model, snapshot.closest(inbound.model, lambda name: allows(grant, name)))
-    # The name as asked, or the exact name that it stands for (`x[1m]` for x, a foundation model for its profile).
-    if not allows(grant, inbound.model) and ("*" in alias.name or not allows(grant, alias.name)):
+    if not catalogue.may_use(grant, inbound.model, alias):
         text = f"The model {inbound.model} is not allowed for this key. Ask your team's administrator for it."
         raise policy_blocked(text, "model_not_allowed")
     exchange.entry.route = alias.route.name

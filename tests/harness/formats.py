@@ -92,7 +92,16 @@ def formats_config(where: Addresses) -> Config:
         alias("claude-two-clouds", "two"),
         alias("claude-opus-4-5@20251101", "two"),
     ]
-    return Config(providers, routes, aliases, standard_teams(), environment(where.token_uri_json))
+    return Config(providers, routes, aliases, _teams(), environment(where.token_uri_json))
+
+
+def _teams() -> list[Entry]:
+    """The usual teams; the narrow key may use the Bedrock client's name of the Bedrock upstream and nothing else."""
+    teams = standard_teams()
+    for key in teams[0]["projects"][0]["keys"]:
+        if key["name"] == "narrow":
+            key["allowed_models"] = [name_for(BEDROCK, BEDROCK)]
+    return teams
 
 
 _KINDS: dict[str, dict[str, object]] = {
