@@ -9,7 +9,6 @@ import msgspec
 
 from accounting.access.directory import allows
 from accounting.access.grant import Grant
-from accounting.access.grant import Grant
 from routing.formats import bedrock
 from routing.formats.anthropic import ModelRow, model_page
 from routing.formats.base import BEDROCK, COUNT_TOKENS, Inbound
