@@ -93,7 +93,7 @@ async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Run
             if not where.methods:
                 raise not_found("There is nothing at this address.")
             if exchange.call.method not in where.methods:
-                raise method_not_allowed(where.methods[0])
+                raise method_not_allowed(", ".join(where.methods))
             await pipeline.serve(exchange, runtime.house)
         except GatewayError as error:
             await _refuse(exchange, body, error)
@@ -212,6 +212,8 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         headers=headers,
         client_ip=address,
         read_body=body.read,
+        action=where.action,
+        scheme=_scheme(scope, runtime),
     )
     entry = Entry(
         request_id=new_request_id(),
@@ -243,6 +245,16 @@ def _client_address(scope: Scope, runtime: Runtime) -> str:
                 if not _trusted(address, runtime):
                     return address
     return address
+
+
+def _scheme(scope: Scope, runtime: Runtime) -> str:
+    """`http` or `https`, as the client spoke it to a trusted proxy or to this server."""
+    client = scope.get("client")
+    if runtime.trusted_proxies and client and _trusted(client[0], runtime):
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-proto" and value in (b"http", b"https"):
+                return "https" if value == b"https" else "http"
+    return "https" if scope.get("scheme") == "https" else "http"
 
 
 def _trusted(address: str, runtime: Runtime) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from routing.formats import bedrock, vertex
-from routing.formats.base import ANTHROPIC, BEDROCK, COUNT_TOKENS, MESSAGES, MODELS, VERTEX
+from routing.formats.base import ANTHROPIC, BATCHES, BEDROCK, COUNT_TOKENS, FILES, MESSAGES, MODELS, VERTEX
 from routing.formats.faults import InvalidModel
 from routing.formats.names import UNSUPPORTED, Address
 
@@ -19,13 +19,14 @@ HELLO, UNKNOWN, BAD = "hello", "unknown", "bad_path"
 @dataclass(frozen=True, slots=True)
 class Destination:
     """What a path asks for, in which format. `methods` is empty where there is nothing; `subject` is the model or profile
-    that the path names; `problem` says what is wrong with the path itself."""
+    that the path names, or the batch or file, of which `action` is asked; `problem` says what is wrong with the path."""
 
     format: str
     operation: str
     methods: tuple[str, ...] = ()
     subject: str = ""
     problem: str = ""
+    action: str = ""
 
 
 _ANTHROPIC = {
@@ -36,6 +37,16 @@ _ANTHROPIC = {
     "/v1/models": (MODELS, ("GET",)),
 }
 _MODEL = re.compile(r"/v1/models/([^?]+)\Z")
+_KEPT = re.compile(r"/v1/(messages/batches|files)(?:/([A-Za-z0-9_-]{1,200})(?:/([a-z]+))?)?\Z")
+_KEPT_METHODS: dict[tuple[str, str], tuple[str, ...]] = {
+    (BATCHES, "list"): ("GET", "POST"),
+    (BATCHES, "one"): ("GET", "DELETE"),
+    (BATCHES, "results"): ("GET",),
+    (BATCHES, "cancel"): ("POST",),
+    (FILES, "list"): ("GET", "POST"),
+    (FILES, "one"): ("GET", "DELETE"),
+    (FILES, "content"): ("GET",),
+}
 _SLASHES = re.compile(r"/{2,}")
 _BEDROCK_ROOTS = ("/bedrock", "/model", "/inference-profiles")
 _VERTEX_ROOTS = ("/vertex", "/vertex_ai", "/projects", "/v1/projects")
@@ -52,7 +63,15 @@ def destination(raw_path: bytes) -> Destination:
     one = _MODEL.match(path)
     if one is not None:
         return Destination(ANTHROPIC, MODELS, ("GET",), unquote(one.group(1)))
-    return _elsewhere(path, raw_path)
+    kept = _KEPT.match(path)
+    return _elsewhere(path, raw_path) if kept is None else _of_kept(*kept.groups(""))
+
+
+def _of_kept(root: str, subject: str, action: str) -> Destination:
+    """A path of message batches or files."""
+    operation = FILES if root == "files" else BATCHES
+    action = action or ("one" if subject else "list")
+    return Destination(ANTHROPIC, operation, _KEPT_METHODS.get((operation, action), ()), subject=subject, action=action)
 
 
 def _elsewhere(path: str, raw_path: bytes) -> Destination:

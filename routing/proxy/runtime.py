@@ -21,8 +21,11 @@ from accounting.money.store import store_records
 from gateway_project.telemetry import logger
 from routing.compatibility import store_observations
 from routing.health import Health
+from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
 from routing.proxy.exchange import Cause, Exchange
+from routing.proxy.passthrough import PassThrough
+from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
 from routing.proxy.upstream import UpstreamClient
 from routing.snapshot import Snapshot, load_snapshot
@@ -37,15 +40,17 @@ class Runtime:
     """One process's gateway. `start` before the first request, `stop` after the last."""
 
     def __init__(self, folder: Path) -> None:
+        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),
-            recorder=Recorder(folder / "spool", store=store_records),
-            upstreams=UpstreamClient(),
+            recorder=recorder,
+            upstreams=upstreams,
             health=Health(),
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
             observations=Observations(),
+            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL),
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
@@ -90,6 +95,7 @@ class Runtime:
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
         self._watcher.start()
+        self.house.passthrough.resume(self.house.snapshot)
 
     async def stop(self) -> None:
         """Ends what still runs, in order and with its record, and flushes the records."""
@@ -100,6 +106,7 @@ class Runtime:
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
+        await self.house.passthrough.close()
         await self.house.upstreams.close()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
@@ -144,6 +151,8 @@ class Watcher:
             if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
                 self._house.snapshot = load_snapshot()
                 self._swapped(self._house.snapshot)
+            if numbers.get(OWNERSHIP, 0) != self._house.passthrough.owners.revision:
+                refresh_owners(self._house.passthrough.owners)
         except DatabaseError as error:
             close_old_connections()
             if not self._away:
