@@ -41,6 +41,7 @@ def several(template: Template, tmp_path: Path) -> Several:
         with FakeProvider(expected=Expected(secrets=set(KEYS.values()))) as provider:
             config = standard_config(provider.url)
             with Gateway(template, tmp_path, config, environment=settings) as gateway:
+                wait_until(lambda: '"workers": 2' in gateway.errors.read_text(), timeout=30, what="both workers")
                 yield gateway, provider
 
     return make
