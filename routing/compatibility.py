@@ -4,7 +4,7 @@ Rules and decisions are written through a ChangeSet, so they are audited and run
 gateway has observed is written by `store_observations`, from a thread beside the gateway's path.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from typing import Any
 
@@ -53,10 +53,10 @@ def accept(change: ChangeSet, suggestion_id: int) -> CompatibilityRule:
     """
     suggestion = _decidable(suggestion_id)
     where = (suggestion.kind, suggestion.name, suggestion.upstream_format, suggestion.model)
-    known = Registry(SHIPPED, own_rules()).find(*where) or Registry(SHIPPED).find(*where)
+    known = (Registry(SHIPPED, own_rules()).find(*where), Registry(SHIPPED).find(*where))
     rule = _rule_for(Value(*where))
     rule.action, rule.replacement, rule.enabled = DROP, "", True
-    rule.pair = list(known.pair) if known else []
+    rule.pair = next((list(each.pair) for each in known if each and each.pair), [])
     rule.note = rule.note or "The upstream refused it."
     rule.source = rule.source or "the upstream's answer"
     change.save(rule)
@@ -122,8 +122,7 @@ def _add(model: type[CompatibilityCount] | type[CompatibilitySuggestion], tally:
     """Rows that are missing first, then the sums; in one order everywhere, so that two processes cannot lock each other."""
     rows: Any = model.objects
     if tally and rows.count() + len(tally) > MOST_STORED:
-        known = set(rows.values_list(*KEY))
-        tally = {value: seen for value, seen in tally.items() if _key(value) in known or value.name == OTHERS}
+        tally = _without_new(tally, set(rows.values_list(*KEY)))
     keys = {value: dict(zip(KEY, _key(value), strict=True)) for value in sorted(tally)}
     fresh = [model(**key, first_seen=tally[value].first, last_seen=tally[value].last) for value, key in keys.items()]
     rows.bulk_create(fresh, ignore_conflicts=True)
@@ -132,6 +131,18 @@ def _add(model: type[CompatibilityCount] | type[CompatibilitySuggestion], tally:
         rows.filter(**key).update(count=F("count") + seen.count)
         words = {"words": seen.words} if seen.words else {}
         rows.filter(**key, last_seen__lte=seen.last).update(last_seen=seen.last, **words)
+
+
+def _without_new(tally: Tally, known: Set[tuple[str, ...]]) -> Tally:
+    """For a full table: values that it does not have are counted with the others, refusals of them passed over."""
+    kept: Tally = {}
+    for value, seen in tally.items():
+        if _key(value) not in known:
+            if seen.words:
+                continue
+            value = replace(value, name=OTHERS, model="")
+        kept[value] = kept[value].plus(seen) if value in kept else seen
+    return kept
 
 
 def _reopen(tally: Tally) -> None:
