@@ -10,7 +10,7 @@ import zlib
 
 ALPHABET = string.digits + string.ascii_letters
 KEY_MARK = "gw_"
-TOKEN_MARK = "gwt_"
+TOKEN_MARK = "gwt_"  # noqa: S105 - how a token begins, no secret
 LEAST_IMPORTED_LENGTH = 20
 
 

@@ -7,11 +7,11 @@ import httpx
 
 from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Headers, header
 from routing.formats.errors import stream_error
-from routing.formats.faults import FormatError
+from routing.formats.faults import FormatError, StreamFailure
 from routing.formats.headers import for_client
 from routing.formats.meter import StreamMeter, usage_of
 from routing.formats.response import translate_response
-from routing.formats.stream import StreamFailure, StreamTranslator, ping, stream_headers, stream_translator
+from routing.formats.stream import StreamTranslator, ping, stream_headers, stream_translator
 from routing.formats.wording import scrub
 from routing.proxy.errors import upstream_failed
 from routing.proxy.exchange import Cause, Exchange

@@ -1,6 +1,7 @@
 """The meter reads the same from a stream however it is cut, and knows where a ping may stand."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -68,7 +69,7 @@ def test_a_stream_reads_the_same_whole_and_byte_by_byte(line_end: bytes) -> None
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
     points = [0, *sorted(cuts), len(STREAM)]
-    check(read([STREAM[a:b] for a, b in zip(points, points[1:], strict=False)]))
+    check(read([STREAM[a:b] for a, b in pairwise(points)]))
 
 
 def test_a_ping_may_stand_only_between_events() -> None:

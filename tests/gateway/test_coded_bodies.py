@@ -14,7 +14,7 @@ LIMIT = 1000
 
 
 async def read(body: bytes, coding: bytes, limit: int = LIMIT) -> bytes:
-    messages = [
+    messages: list[dict[str, object]] = [
         {"type": "http.request", "body": body[:7], "more_body": True},
         {"type": "http.request", "body": body[7:]},
     ]
