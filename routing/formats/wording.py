@@ -72,6 +72,7 @@ _CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("prompt_too_long", r"\btoo long\b|(prompt|input|context).{0,60}\b(exceeds?|longer|maximum|too large)\b"),
     )
 )
+_NAMELESS = re.compile(r"\binvalid beta flag", re.IGNORECASE)
 _BETA_COMPLAINT = re.compile(r"\bbetas?\b|anthropic[-_]beta", re.IGNORECASE)
 
 
@@ -101,14 +102,19 @@ def classify(message: str, betas: Sequence[str] = ()) -> str:
 
 
 def rejected_beta(message: str, betas: Sequence[str] = ()) -> str:
-    """The beta value that a 400 complains about, or nothing where it names none."""
+    """The beta value that a 400 complains about, or nothing where it does not tell.
+
+    Amazon's own words name none ("invalid beta flag"; client, 2026-11): then it is the only one that was sent.
+    """
     if not _BETA_COMPLAINT.search(message):
         return ""
     for beta in sorted(betas, key=len, reverse=True):
         if beta in message:
             return beta
     named = _BETA_VALUE.findall(message)
-    return str(named[0]) if named else ""
+    if named:
+        return str(named[0])
+    return betas[0] if len(betas) == 1 and _NAMELESS.search(message) else ""
 
 
 def translated(message: str, betas: Sequence[str] = ()) -> str:

@@ -63,6 +63,10 @@ def test_the_beta_of_a_complaint_is_found_for_a_suggestion() -> None:
     assert rejected_beta("invalid beta flag: odd_value", BETAS) == "odd_value"
     assert rejected_beta("max_tokens: odd_value", BETAS) == ""
     assert rejected_beta("invalid beta flag") == ""
+    # Amazon names none: the only one that was sent it must be.
+    assert rejected_beta("invalid beta flag", BETAS) == ""
+    assert rejected_beta("invalid beta flag", ["odd_value"]) == "odd_value"
+    assert rejected_beta("This feature needs another beta", ["odd_value"]) == ""
 
 
 SECRETS = {

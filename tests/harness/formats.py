@@ -76,12 +76,12 @@ def formats_config(where: Addresses) -> Config:
             if kind != "via":
                 aliases.append(alias(f"claude-{kind}-{upstream}", name))
         aliases += [alias(name_for(client, upstream), upstream) for client in (ANTHROPIC, BEDROCK, VERTEX)]
-    capable = (to(BEDROCK, TARGETS[BEDROCK]), to(ANTHROPIC, TARGETS[ANTHROPIC], 1))
+    capable = (to("bedrock-apart", TARGETS[BEDROCK]), to("anthropic-apart", TARGETS[ANTHROPIC], 1))
     routes += [
         route("capable", *capable, max_attempts=2),
         route("older", to(BEDROCK, OLDER), max_attempts=1),
         route("profile", to(BEDROCK, APPLICATION_PROFILE), max_attempts=1),
-        route("two", to(BEDROCK, TARGETS[BEDROCK]), to(VERTEX, TARGETS[VERTEX], 1), max_attempts=2),
+        route("two", to("bedrock-apart", TARGETS[BEDROCK]), to("vertex-apart", TARGETS[VERTEX], 1), max_attempts=2),
     ]
     aliases += [
         alias("claude-capable", "capable"),
@@ -106,6 +106,7 @@ def _teams() -> list[Entry]:
 
 _KINDS: dict[str, dict[str, object]] = {
     "via": {},
+    "apart": {},  # whose failures do not rest the targets of other tests
     "drained": {"on_client_disconnect": "drain"},
     "hasty": {"first_byte_timeout": 0.5, "idle_timeout": 0.5, "connect_timeout": 5},
 }
