@@ -68,16 +68,17 @@ async def serve(exchange: Exchange, house: House) -> None:
         raise not_ready()
     if not house.recorder.accepting:
         raise records_full()
+    snapshot = house.snapshot  # one picture from here to the end, whatever changes meanwhile
     exchange.grant = grant = authenticate(exchange, house.directory)
     if exchange.call.operation == MODELS:
-        await catalogue.answer(exchange, house.snapshot)
+        await catalogue.answer(exchange, snapshot)
         return
     if exchange.call.operation in (BATCHES, FILES):
-        await house.passthrough.serve(exchange, house.snapshot)
+        await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    route = admit(exchange, grant, inbound, house.snapshot)
-    resolution = choose(exchange, inbound, route, house)
+    route = admit(exchange, grant, inbound, snapshot)
+    resolution = choose(exchange, inbound, route, house, snapshot)
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)
     exchange.drains = not inbound.stream
@@ -88,7 +89,7 @@ async def serve(exchange: Exchange, house: House) -> None:
         resolution,
         house.upstreams,
         house.health,
-        house.snapshot.registry,
+        snapshot.registry,
         house.random,
         house.observations,
     )
@@ -168,7 +169,7 @@ def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot
     return alias.route
 
 
-def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House) -> Resolution:
+def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House, snapshot: Snapshot) -> Resolution:
     """The targets to try, in order; 529 if none is to be tried now."""
     key = exchange.entry.key_prefix
     sticky = {"session": inbound.session_id or key, "key": key}.get(route.sticky, "")
@@ -177,7 +178,7 @@ def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House)
         wait = max(1, round(resolution.retry_after or 30))
         raise overloaded(f"No provider can serve {inbound.model} at the moment; try again in {wait} s.", wait)
     try:
-        return capable(inbound, resolution, house.snapshot.registry)
+        return capable(inbound, resolution, snapshot.registry)
     except NotBridgeable as error:
         raise refused(error) from None
     except BadBody as error:
