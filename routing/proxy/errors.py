@@ -41,6 +41,22 @@ def unauthenticated(message: str, reason: str) -> GatewayError:
     return GatewayError(401, "authentication_error", message, reason, retry=False)
 
 
+_REFUSED_KEYS = {
+    "revoked": "This key has been revoked. Ask your team for a new one.",
+    "disabled": "This key is disabled.",
+    "expired": "This key has expired. Ask your team for a new one.",
+    "team_disabled": "The team of this key is disabled.",
+    "project_disabled": "The project of this key is disabled.",
+    "owner_disabled": "The owner of this key is disabled.",
+    "address_not_allowed": "This key may not be used from this address.",
+}
+
+
+def key_refused(reason: str) -> GatewayError:
+    """A key of the gateway that may not be used; `reason` is the directory's word."""
+    return unauthenticated(_REFUSED_KEYS.get(reason, "This key is not usable."), reason)
+
+
 def policy_blocked(message: str, reason: str) -> GatewayError:
     """The one refusal that Claude Code shows as written and sends once, in all three formats (2.1.330)."""
     return GatewayError(400, "policy_blocked", message, reason, retry=False)

@@ -25,6 +25,7 @@ from routing.observations import Observations
 from routing.proxy import attempts, catalogue
 from routing.proxy.errors import (
     invalid,
+    key_refused,
     not_ready,
     overloaded,
     policy_blocked,
@@ -111,24 +112,13 @@ def authenticate(exchange: Exchange, directory: Directory) -> Grant:
         entry.key, entry.key_prefix = grant.key, grant.key_prefix
         reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
         if reason:
-            raise unauthenticated(_REFUSALS.get(reason, "This key is not usable."), reason)
+            raise key_refused(reason)
         return grant
     if not presented:
         raise unauthenticated(
             "No key was sent. Put the gateway's key into `Authorization: Bearer` or `x-api-key`.", "no_key"
         )
     raise unauthenticated("This key is not known to the gateway.", "unknown_key")
-
-
-_REFUSALS = {
-    "revoked": "This key has been revoked. Ask your team for a new one.",
-    "disabled": "This key is disabled.",
-    "expired": "This key has expired. Ask your team for a new one.",
-    "team_disabled": "The team of this key is disabled.",
-    "project_disabled": "The project of this key is disabled.",
-    "owner_disabled": "The owner of this key is disabled.",
-    "address_not_allowed": "This key may not be used from this address.",
-}
 
 
 async def parse(exchange: Exchange) -> Inbound:
