@@ -154,7 +154,7 @@ def _entries(batch: Owned, meter: ResultsMeter) -> Iterable[Entry]:
 def _entry(batch: Owned, model: str, usage: Usage, *, doubtful: bool) -> Entry:
     names = batch.aliases
     return Entry(
-        request_id=record_id(batch, model),
+        request_id=record_id(batch.provider, batch.id, model),
         started_at=time.time(),
         operation=BATCHES,
         team=batch.team,
@@ -179,7 +179,7 @@ def _entry(batch: Owned, model: str, usage: Usage, *, doubtful: bool) -> Entry:
     )
 
 
-def record_id(batch: Owned, model: str) -> str:
+def record_id(provider: str, id_: str, model: str) -> str:
     """The id of the record of what a batch has used of one model: the same wherever and whenever it is made."""
-    text = "\0".join((batch.provider, batch.id, model))
+    text = "\0".join((provider, id_, model))
     return "batch_" + hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
