@@ -47,7 +47,8 @@ class Seen:
     def plus(self, other: "Seen") -> "Seen":
         newer = other if other.last >= self.last else self
         first, last = min(self.first, other.first), max(self.last, other.last)
-        return replace(newer, count=self.count + other.count, first=first, last=last)
+        words = newer.words or self.words or other.words
+        return Seen(self.count + other.count, first, last, words)
 
 
 Tally = dict[Value, Seen]
@@ -87,14 +88,21 @@ class Observations:
 
     def refused(self, beta: str, target: TargetConf, text: str) -> None:
         """Counts that an upstream refused a beta; its words are kept without account details."""
-        words = scrub(text)[:LONGEST_WORDS]
         name = beta[:LONGEST_NAME]
         provider = target.provider
+        value = Value(BETA, name, provider.format, target.model)
+        words = "" if self._has_words(value) else scrub(text[: 2 * LONGEST_WORDS])[:LONGEST_WORDS]
         if self._first("refused", provider.format, name):
             log.warning(
                 "upstream refused a beta", beta=name, provider=provider.name, model=target.model, text=words[:300]
             )
-        self._count(Value(BETA, name, provider.format, target.model), words)
+        self._count(value, words)
+
+    def _has_words(self, value: Value) -> bool:
+        """Whether words for this value wait to be written, or none will be: cleaning them costs more than counting."""
+        with self._lock:
+            full = len(self._known) >= MOST_VALUES and (True, value) not in self._known
+            return full or value in self._refused
 
     def _leave_out(self, kind: str, names: Iterable[str], target: TargetConf) -> None:
         upstream = target.provider.format

@@ -113,7 +113,7 @@ class CompatibilityRuleAdmin(ConsoleAdmin):
                 if request.POST.get("decision") == "accept":
                     rule = accept(change, int(number))
                     text = (
-                        f"{rule.name} is left out for {rule.model} from now on; every process knows it within a second."
+                        f"From now on {rule.name} is left out for {rule.model}; every process knows it within a second."
                     )
                 else:
                     text = f"Dismissed: {dismiss(change, int(number)).name} goes on as it did."
@@ -133,7 +133,7 @@ class CompatibilityRuleAdmin(ConsoleAdmin):
                 rule = decide(change, Value(BETA, name, upstream, ANY), request.POST.get("action", ""))
             word = "passes" if rule.action == "pass" else "is left out"
             messages.success(
-                request, f"{rule.name} {word} on the way to {UPSTREAMS[rule.upstream_format]} from now on."
+                request, f"From now on {rule.name} {word} on the way to {UPSTREAMS[rule.upstream_format]}."
             )
         except ValidationError as error:
             messages.error(request, sentences(error))

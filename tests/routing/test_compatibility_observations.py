@@ -2,11 +2,15 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
+from django.db import OperationalError
 from structlog.testing import capture_logs
 
 from routing.formats.base import Outbound
 from routing.observations import MOST_VALUES, OTHERS, PAUSE, Batch, Observations, Value
+from routing.proxy.runtime import Runtime, Watcher
 from routing.targets import CredentialConf, ProviderConf, TargetConf
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -89,7 +93,7 @@ def test_values_that_clients_invent_neither_fill_the_memory_nor_get_lost() -> No
     with capture_logs() as lines:
         for number in range(MOST_VALUES + 500):
             seen.removed(at(), sent(f"x-{number}-" + "y" * 5000))
-            seen.refused(f"z-{number}", at(), "w" * 50_000)
+            seen.refused(f"z-{number}", at(), "word " * 10_000)
     batch = seen.take_all()
     assert sum(each.count for each in batch.removed.values()) == MOST_VALUES + 500
     assert len(batch.removed) + len(batch.refused) <= MOST_VALUES + 1
@@ -132,3 +136,24 @@ def test_counting_and_taking_at_the_same_time_loses_nothing() -> None:
     taker.join()
     taken.append(seen.take_all())
     assert sum(each.count for batch in taken for each in batch.removed.values()) == 6000
+
+
+@pytest.mark.django_db
+def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
+    house = Runtime(tmp_path).house
+    stored: list[Batch] = []
+    away = True
+
+    def store(batch: Batch) -> None:
+        if away:
+            raise OperationalError("the database is away")
+        stored.append(batch)
+
+    watcher = Watcher(house, lambda snapshot: None, store=store)
+    house.observations.removed(at(), sent("a-1"))
+    watcher.tell(house.observations.take())
+    house.observations.removed(at(), sent("a-1"))
+    watcher.tell(house.observations.take_all())
+    away = False
+    watcher.tell(house.observations.take_all())
+    assert [each.count for batch in stored for each in batch.removed.values()] == [2]
