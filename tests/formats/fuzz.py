@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from routing.formats import bedrock, vertex
-from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES
+from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Event
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
 from routing.formats.errors import render_error
@@ -118,13 +118,13 @@ def read_stream(upstream: str, data: bytes, rng: random.Random) -> None:
                 raise AssertionError(f"{upstream} to {client}: the pieces make a difference")
 
 
-def _carried(upstream: str, client: str, parts: list[bytes]) -> bytes:
+def _carried(upstream: str, client: str, parts: list[bytes]) -> bytes | tuple[Event, ...]:
+    """What the client gets: its events where it reads SSE (empty lines between them say nothing), else the bytes."""
     work = stream_translator(upstream, client, clock=lambda: 0.0)
-    out = [piece for part in parts for piece in work.feed(part)]
-    out += work.finish()
+    out = b"".join([piece for part in parts for piece in work.feed(part)] + work.finish())
     if not work.ended:
         raise AssertionError("a stream has not ended")
-    return b"".join(out)
+    return out if client == BEDROCK else tuple(SseReader().feed(out))
 
 
 def read_bodies(data: bytes, rng: random.Random) -> None:
@@ -175,18 +175,23 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    valid, rounds, longest = seeds(), 0, 0.0
+    valid, seed, longest = seeds(), options.seed, 0.0
     end = time.monotonic() + options.seconds
-    while (start := time.monotonic()) < end:
-        one_round(options.seed + rounds, valid)
-        longest = max(longest, time.monotonic() - start)
-        rounds += 1
-        if longest > LONGEST_ROUND:
-            sys.stdout.write(f"seed {options.seed + rounds - 1}: took {longest:.1f} s\n")
-            return 1
+    whole = False
+    try:
+        while (start := time.monotonic()) < end and longest < LONGEST_ROUND:
+            one_round(seed, valid)
+            longest = max(longest, time.monotonic() - start)
+            seed += 1
+        whole = True
+    finally:
+        if not whole:
+            sys.stdout.write(f"seed {seed} broke it\n")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{rounds} rounds, longest {longest * 1000:.0f} ms, peak memory {memory // 1024} MiB\n")
-    return 1 if memory > MOST_MEMORY else 0
+    sys.stdout.write(
+        f"{seed - options.seed} rounds, longest {longest * 1000:.0f} ms, peak memory {memory // 1024} MiB\n"
+    )
+    return 1 if memory > MOST_MEMORY or longest > LONGEST_ROUND else 0
 
 
 if __name__ == "__main__":
