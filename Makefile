@@ -5,13 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: help setup setup-dev browser run serve test e2e lint format types bench lock clean
+.PHONY: help setup setup-dev browser run serve test e2e e2e-clients lint format types bench lock clean
 
 help:            ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # Stamps carry a hash of the lock file: a changed lock installs again, an unchanged one costs nothing.
 RUN_STAMP := $(VENV)/.run-$(shell sha256sum requirements.txt | cut -c1-16)
+E2E_STAMP := tests/e2e/node_modules/.installed-$(shell sha256sum tests/e2e/package-lock.json | cut -c1-16)
 DEV_STAMP := $(VENV)/.dev-$(shell cat requirements-dev.txt requirements-sdk0.txt | sha256sum | cut -c1-16)
 
 setup: $(RUN_STAMP)            ## virtual environment in .venv with the locked packages
@@ -43,6 +44,15 @@ serve: setup                   ## the production server
 test: setup-dev browser        ## every test; PostgreSQL and Redis too where they are reachable
 	$(BIN)/python -m pytest
 
+$(E2E_STAMP):
+	npm ci --prefix tests/e2e --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+e2e-clients: $(E2E_STAMP)
+
+e2e: setup-dev e2e-clients    ## the vendor's Node clients against the gateway; needs Node 20
+	$(BIN)/python -m pytest -n 0 tests/pairs/test_node_sdks.py
+
 bench: setup                   ## the gateway beside nginx, on one core; needs nginx and wrk
 	@$(BIN)/python -m bench.run $(BENCH)
 
@@ -67,4 +77,4 @@ lock: setup-dev                ## write the hashed lock files from the .in files
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 $(UPGRADE) requirements-sdk0.in -o requirements-sdk0.txt
 
 clean:                         ## remove what tools wrote (keeps var/, your data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) tests/e2e/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

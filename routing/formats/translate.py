@@ -7,6 +7,7 @@ bytes go on as they are.
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from routing.formats.shells import crossing_headers, own_headers, version_for, w
 
 # Counting on Bedrock takes few betas; source: Claude Code 2.1.330, 2026-11.
 _COUNT_BETAS = ("claude-code-20250219", "interleaved-thinking-*", "context-management-*")
+_AMAZONS = (b'"anthropic_version"', b'"anthropic_beta"')  # fields of its envelope
 
 
 def features(inbound: Inbound) -> frozenset[str]:
@@ -111,7 +113,7 @@ def to_upstream(
 def _same_format(inbound: Inbound, path: str, model: str, registry: Registry, secret: bytes, query: bytes) -> Outbound:
     """The client's bytes; edited only where an administrator's own rule asks for it."""
     if inbound.format == ANTHROPIC:
-        plain = anthropic.same_format(inbound, model, secret, query)
+        plain = anthropic.same_format(_without_envelope(inbound), model, secret, query)
     else:
         body = inbound.body
         if inbound.model_json and model != inbound.model:  # a Vertex count has the model in its body
@@ -122,6 +124,19 @@ def _same_format(inbound: Inbound, path: str, model: str, registry: Registry, se
     if not registry.touches(inbound.format) or (inbound.format == BEDROCK and inbound.operation == COUNT_TOKENS):
         return plain
     return _with_own_rules(inbound, plain, model, registry)
+
+
+def _without_envelope(inbound: Inbound) -> Inbound:
+    """A count without the fields that Amazon's envelope has: its TypeScript client counts in the Messages shape, and
+    writes them into the body all the same (bedrock-sdk 1.1.3, 2026-11)."""
+    if inbound.operation != COUNT_TOKENS or not any(name in inbound.body for name in _AMAZONS):
+        return inbound
+    fields = top_level(inbound.body)
+    kept = {name: value for name, value in fields.items() if f'"{name}"'.encode() not in _AMAZONS}
+    if len(kept) == len(fields):
+        return inbound
+    version = inbound.version or version_for(read_envelope(inbound.body).version, ANTHROPIC, inbound.model)
+    return replace(inbound, body=msgspec.json.encode(kept), version=version)
 
 
 def _with_own_rules(inbound: Inbound, plain: Outbound, model: str, registry: Registry) -> Outbound:

@@ -69,9 +69,13 @@ def test_mounts_of_vertex(mount: str, upstream: str, gateway: Gateway, upstreams
 
 def test_bedrock_sdk_for_typescript_counts_at_the_messages_path(gateway: Gateway, upstreams: Upstreams) -> None:
     for upstream in FORMATS:
-        body = plain_count(ANTHROPIC, name_for(BEDROCK, upstream), ASK)[1]
+        asked = {**ASK, "anthropic_version": "2026-10-21", "anthropic_beta": ["context-1m-2025-08-07"]}
+        body = plain_count(ANTHROPIC, name_for(BEDROCK, upstream), asked)[1]
         answer = served(gateway, "/bedrock/v1/messages/count_tokens", body)
         assert answer.json["input_tokens"] > 0
+    (request,) = upstreams[ANTHROPIC].received
+    assert request.json == {"model": TARGETS[ANTHROPIC], "messages": ASK["messages"]}
+    assert request.value("anthropic-version") == "2026-10-21"
 
 
 # Model ids in paths
