@@ -16,7 +16,7 @@ import anthropic
 import pytest
 
 from routing.proxy.passthrough.metering import record_id
-from tests.fake_provider import Die, Gate, error, reply, stream
+from tests.fake_provider import Die, Gate, Pause, error, reply, stream
 from tests.fake_provider.kept import RESULTS_HOST
 from tests.gateway import kept_scenarios
 from tests.gateway.bodies import assert_error, encoded
@@ -40,6 +40,9 @@ def running(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def kept(running: House) -> Iterator[House]:
     running.provider.reset()
     yield running
+    for id_, batch in running.account.batches.items():
+        if batch.results:  # or else the gateway would fetch them in the middle of another test
+            running.do("GET", f"{BATCHES}/{id_}/results")
     assert running.provider.violations == []
     assert running.provider.unused_answers == 0
 
@@ -366,7 +369,7 @@ def test_results_that_a_client_does_not_wait_for_are_metered(kept: House) -> Non
     results, gate = kept.account.batches[batch].results, Gate()
     path = f"{BATCHES}/{batch}/results"
     kept.provider.script(
-        stream(results[:50], gate, results[50:], content_type="application/x-jsonl"), model=f"GET {path}"
+        stream(results[:50], gate, Pause(0.5), results[50:], content_type="application/x-jsonl"), model=f"GET {path}"
     )
     with kept.gateway.client() as client:
         client.request("GET", path, [("authorization", f"Bearer {KEYS['main']}")])
@@ -472,7 +475,7 @@ def test_a_client_that_leaves_while_a_batch_is_made_finds_it_in_the_list(templat
     with house(template, tmp_path) as found:
         gate = Gate()
         made = found.account.respond
-        found.provider.respond = lambda request: made(request).after(gate)
+        found.provider.respond = lambda request: made(request).after(gate, Pause(0.5))
         with found.gateway.client() as client:
             send(client, batch_of("claude-same"), BATCHES)
             assert gate.reached.wait(10)

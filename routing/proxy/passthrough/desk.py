@@ -10,14 +10,14 @@ from gateway_project.telemetry import logger
 from routing.formats.base import Outbound
 from routing.formats.batch import shown
 from routing.models import KeptUpstream
-from routing.proxy.errors import GatewayError, not_found, upstream_failed
+from routing.proxy.errors import GatewayError, upstream_failed
 from routing.proxy.exchange import Exchange
 from routing.proxy.passthrough import store
 from routing.proxy.passthrough.calls import ask, outbound, reply_whole, whole
 from routing.proxy.passthrough.ledger import AlreadyOwned, Ledger, Unavailable
 from routing.proxy.passthrough.metering import Metering
 from routing.proxy.passthrough.owners import Owned, Owners
-from routing.proxy.passthrough.store import Claim
+from routing.proxy.passthrough.store import Claim, owned_by
 from routing.proxy.upstream import Answer, Fault, UpstreamClient
 from routing.snapshot import Snapshot
 from routing.targets import ProviderConf
@@ -78,18 +78,7 @@ class Desk:
         id_ = shown(body).id
         if not _ID.match(id_):
             raise upstream_failed("The upstream's answer was not one of its API.", "upstream_answer")
-        owned = Owned(
-            row=row,
-            kind=claim.kind,
-            id=id_,
-            provider=claim.provider,
-            team=claim.team,
-            project=claim.project,
-            key=claim.key,
-            key_prefix=claim.key_prefix,
-            user=claim.user,
-            aliases=claim.aliases,
-        )
+        owned = owned_by(claim, row, id_)
         await self._name(exchange, owned, provider)
         self.owners.put([owned])
         return answer, body, owned
@@ -144,10 +133,6 @@ def keeper(owned: Owned, snapshot: Snapshot) -> ProviderConf:
     if provider is None:
         raise upstream_failed("The provider that keeps this is not in service.", "provider_gone", status=503)
     return provider
-
-
-def nothing_here() -> GatewayError:
-    return not_found("There is nothing at this address.")
 
 
 def _away(text: str) -> GatewayError:

@@ -46,6 +46,22 @@ class Claim:
     aliases: Mapping[str, str]
 
 
+def owned_by(claim: Claim, row: int, id_: str) -> Owned:
+    """The thing that a claim has become."""
+    return Owned(
+        row=row,
+        kind=claim.kind,
+        id=id_,
+        provider=claim.provider,
+        team=claim.team,
+        project=claim.project,
+        key=claim.key,
+        key_prefix=claim.key_prefix,
+        user=claim.user,
+        aliases=claim.aliases,
+    )
+
+
 def begin(claim: Claim) -> int:
     """Writes the row of what is about to be asked for; its id."""
     row = KeptUpstream(
