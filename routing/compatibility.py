@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, close_old_connections, transaction
+from django.db import DataError, close_old_connections, connection, transaction
 from django.db.models import F
 
 from accounting.audit.changes import ChangeSet
@@ -107,7 +107,8 @@ def store_observations(batch: Batch) -> None:
     """
     if not batch:
         return
-    close_old_connections()
+    if not connection.in_atomic_block:
+        close_old_connections()
     try:
         with transaction.atomic():
             _add(CompatibilityCount, _fitting(batch.removed))
