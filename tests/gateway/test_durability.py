@@ -66,7 +66,7 @@ def _outage(own_gateway: OwnGateway, url: str) -> None:
             cable.cut()
             begun = len(account.answered)
             # As long as an outage that everything must notice: pollers, the recorder, pooled connections.
-            time.sleep(5)
+            time.sleep(10)
             during = len(account.answered) - begun
             cable.mend()
             wait_for(account, len(account.answered) + 50)
