@@ -79,7 +79,7 @@ class Attempts:
                 return await self._call(target)
             except Fault as error:
                 fault = error
-                last = number >= self._route.max_attempts or self._exchange.reply.left
+                last = self._spent or self._exchange.reply.left
                 if last or fault.kind not in self._route.retry_on:
                     raise
                 again = number >= len(targets)
@@ -109,11 +109,17 @@ class Attempts:
         except Fault as fault:
             fault.format, fault.betas = target.provider.format, outbound.betas_sent
             beta = self._complaint(fault)
-            if not beta or self._exchange.reply.left:
+            if not beta or self._exchange.reply.left or self._spent:
                 raise
         # An upstream that does not know a beta says so; without it, and what belongs to it, the request goes once more.
-        rule = Rule(BETA, beta, target.provider.format, DROP)
+        asked = next((name for name, sent in outbound.betas_renamed if sent == beta), beta)
+        rule = Rule(BETA, asked, target.provider.format, DROP, model=target.model)
         return await self._send(target, self._translate(target, Registry(SHIPPED, (*self._registry.rules, rule))))
+
+    @property
+    def _spent(self) -> bool:
+        """Whether the route allows no further call for this request."""
+        return len(self._exchange.entry.attempts) >= self._route.max_attempts
 
     def _complaint(self, fault: Fault) -> str:
         """The beta that an upstream of another format has refused, if it is one that was sent; it is noted for people."""
