@@ -6,7 +6,8 @@
         provider.received[0].head      # the raw bytes of what arrived
         provider.violations            # must be empty: everything that should not have arrived
 
-Without a script it behaves like the Messages API (`messages.py`). `python -m tests.fake_provider` runs it as a process.
+Without a script it behaves like the Messages API (`messages.py`); `bedrock.Bedrock` and `vertex.Vertex` make providers
+of the other two formats. `python -m tests.fake_provider` runs it as a process.
 """
 
 from tests.fake_provider.answers import (

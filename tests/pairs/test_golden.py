@@ -10,8 +10,9 @@ from tests.fake_provider import FakeProvider, reply, stream
 from tests.fake_provider import bedrock as amazon
 from tests.fake_provider import vertex as google
 from tests.fake_provider.answers import Answer
-from tests.fake_provider.bedrock import invoke_body, metrics_of
+from tests.fake_provider.bedrock import ACCOUNT, invoke_body, metrics_of
 from tests.fake_provider.frames import METRICS
+from tests.fake_provider.vertex import PROJECT
 from tests.formats.golden import FORMATS, NAMES, PAIRS, Golden, golden
 from tests.harness import Gateway
 from tests.harness.formats import TARGETS, name_for
@@ -106,6 +107,10 @@ def test_between_equal_formats_no_byte_changes(
     version = [("anthropic-version", "2023-06-01")] if format_ == ANTHROPIC else []
     found = ask_plainly(gateway.port, path, body, headers=version)
     assert found.status == 200, found.body
+    told = "\n".join(f"{name}: {value}" for name, value in found.headers)
+    for text in (ACCOUNT, PROJECT, "set-cookie", "via:", "cloudflare", "amazon\n", "aws1", "req_vrtx", "org-of-the"):
+        assert text not in told
+    assert found.value("request-id").startswith("req_")
     if streamed:
         assert found.body == b"".join(stream_bytes(format_, example.events))
     else:
