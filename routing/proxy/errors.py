@@ -78,6 +78,11 @@ def unknown_model(model: str, closest: tuple[str, ...] = ()) -> GatewayError:
     )
 
 
+def no_such_file(file_id: str) -> GatewayError:
+    """Another team's file is not there for this caller."""
+    return GatewayError(404, "not_found_error", f"File not found: {file_id}", "unknown_file")
+
+
 def not_supported(message: str) -> GatewayError:
     return GatewayError(501, "not_supported", message, "not_supported", retry=False)
 

@@ -26,6 +26,7 @@ from routing.proxy import attempts, catalogue
 from routing.proxy.errors import (
     invalid,
     key_refused,
+    no_such_file,
     not_ready,
     overloaded,
     policy_blocked,
@@ -79,6 +80,8 @@ async def serve(exchange: Exchange, house: House) -> None:
         return
     inbound = await parse(exchange)
     route = admit(exchange, grant, inbound, snapshot)
+    if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
+        raise no_such_file(foreign)
     resolution = choose(exchange, inbound, route, house, snapshot)
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fake_provider import Die, Hang, error, raw, reply, stream
-from tests.gateway.bodies import assert_error
+from tests.gateway.bodies import ask, assert_error
 from tests.gateway.keeping import FILES, House, form, house
 from tests.harness import KEYS, Template
 
@@ -66,6 +66,17 @@ def test_another_team_neither_reads_nor_deletes_nor_sees_it(kept: House) -> None
     assert kept.do("GET", f"{FILES}/{mine}", KEYS["narrow"]).json == kept.account.files[mine].shown
     # A batch's address does not lead to a file.
     assert kept.do("GET", f"/v1/messages/batches/{mine}").status == 404
+
+
+def test_another_teams_file_cannot_be_read_through_a_model(kept: House) -> None:
+    theirs, seen = kept.upload(key=BETA), len(kept.provider.received)
+    block = {"type": "document", "source": {"type": "file", "file_id": theirs}}
+    body = ask(messages=[{"role": "user", "content": [block]}])
+    answer = kept.gateway.post(body)
+    assert assert_error(answer, 404, "not_found_error") == f"File not found: {theirs}"
+    batch = {"requests": [{"custom_id": "one", "params": body}]}
+    assert kept.gateway.post(batch, "/v1/messages/batches").status == 404
+    assert len(kept.provider.received) == seen
 
 
 def test_pages_by_cursor_and_by_id(kept: House) -> None:

@@ -1,5 +1,6 @@
 """Whose batches and files are, where they go, and what is remembered of them: without a server."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -156,3 +157,21 @@ def test_a_refused_claim_leaves_nothing() -> None:
     owners = Owners()
     store.refresh(owners)
     assert len(owners) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"source":{"type":"file","file_id":"file_theirs1"}}', "file_theirs1"),
+        (b'{"a":"file_ours01","b":"file_theirs1"}', "file_theirs1"),
+        (b'{"file_id":"f\\u0069le_their\\u00731"}', "file_theirs1"),
+        (b'{"file_id":"file_ours01"}', ""),
+        (b'{"file_id":"file_unknown1"}', ""),
+        (b'{"text":"batch_theirs1"}', ""),
+    ],
+)
+def test_another_teams_file_in_a_body_is_found(body: bytes, found: str) -> None:
+    owners = Owners()
+    owners.put([replace(owned(1), id="file_ours01"), replace(owned(2, "beta"), id="file_theirs1")])
+    owners.put([replace(owned(3, "beta", kind="batch"), id="batch_theirs1")])
+    assert owners.foreign_file(body, "alpha") == found

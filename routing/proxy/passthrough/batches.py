@@ -6,7 +6,7 @@ from accounting.access.grant import Grant
 from routing.formats.base import header
 from routing.formats.batch import shown, with_results_url
 from routing.formats.batch_results import ResultsMeter
-from routing.proxy.errors import upstream_failed
+from routing.proxy.errors import no_such_file, upstream_failed
 from routing.proxy.exchange import Exchange
 from routing.proxy.passthrough import listing
 from routing.proxy.passthrough.calls import outbound, reply_stream, reply_whole, whole
@@ -24,6 +24,8 @@ _NOTHING_TO_READ = (400, 404, 409)  # what an upstream answers where a batch has
 
 async def create(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Grant, body: bytes) -> None:
     """A new batch, with every `params.model` as its provider calls it."""
+    if foreign := desk.owners.foreign_file(body, grant.team):
+        raise no_such_file(foreign)
     if len(body) > _IN_THREAD:
         plan = await asyncio.to_thread(plan_batch, body, snapshot, grant)
     else:
