@@ -122,6 +122,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_routines_that_pages_name_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
-    for name in re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+    targets = set(re.findall(r"^([a-z0-9-]+):", text("Makefile"), re.MULTILINE))
+    for name in re.findall(r"(?:^ {4}|`)make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
         assert name in targets, f"make {name} does not exist"
