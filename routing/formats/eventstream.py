@@ -200,7 +200,7 @@ _failure = msgspec.json.Decoder(_Failure)
 def understand(message: Message) -> Event | ExceptionFrame | ErrorFrame | None:
     """What a message of a model's stream says; nothing for a kind of event that is not known.
 
-    Raises `FormatError` for a chunk whose payload is not `{"bytes": base64}`.
+    Raises `FormatError` for a chunk whose payload is not `{"bytes": base64}` of a JSON object.
     """
     kind = message.text(":message-type")
     if kind == "exception":
@@ -213,7 +213,17 @@ def understand(message: Message) -> Event | ExceptionFrame | ErrorFrame | None:
         data = _chunk.decode(message.payload).bytes
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise FormatError("A chunk's payload is not a JSON object with base64 in `bytes`.") from None
-    return Event(type_of(data), data)
+    kind = type_of(data)
+    if not kind:
+        _require_object(data)
+    return Event(kind, data)
+
+
+def _require_object(data: bytes) -> None:
+    try:
+        msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise FormatError("A chunk does not hold a JSON object.") from None
 
 
 def _failure_text(payload: bytes) -> str:

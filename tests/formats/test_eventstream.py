@@ -192,6 +192,12 @@ def test_a_chunk_that_holds_no_base64_is_refused(payload: bytes) -> None:
         read(encode_message(headers, payload))
 
 
+@pytest.mark.parametrize("data", [b"", b"not JSON", b"[1]", b'"text"', b"{", b"\xff"])
+def test_a_chunk_that_holds_no_json_object_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        read(encode_chunk(data))
+
+
 def test_an_event_too_large_for_a_frame_is_refused() -> None:
     with pytest.raises(FormatError):
         encode_chunk(b"x" * 20_000_000)

@@ -139,7 +139,7 @@ def own_config(providers: Iterable[Entry], google_key_file: str = "") -> Config:
     models = {entry["name"]: TARGETS[entry["format"]] for entry in listed}
     return Config(
         listed,
-        [route(name, to(name, model), max_attempts=1) for name, model in models.items()],
+        [route(name, to(name, model), max_attempts=2) for name, model in models.items()],
         [alias(f"claude-of-{name}", name) for name in models],
         standard_teams(),
         environment(google_key_file),
