@@ -1,6 +1,7 @@
 """What the index page shows: is everything all right, and what wants doing? A dozen bounded queries."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -114,17 +115,19 @@ def read_overview(now: datetime) -> Overview:
         .order_by("-started_at", "-id")
         .values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ]
     )
-    providers = list(
+    accounts = list(
         Provider.objects.annotate(has_credential=Q(credential__isnull=False))
-        .values_list("pk", "name", "enabled", "has_credential")
+        .values_list("pk", "name", "enabled", "has_credential", "refresh__ok")
         .order_by("name")[:500]
     )
+    providers = [account[:4] for account in accounts]
     aliases = list(ModelAlias.objects.values_list("pk", "name", "enabled", "route__name", "route__enabled")[:2000])
     routes = list(Route.objects.values_list("pk", "name", "enabled")[:1000])
     teams, projects = Team.objects.count(), Project.objects.count()
     keys, expiring = _keys(now)
     problems = [
         *_provider_problems(providers),
+        *_refreshes(accounts),
         *_route_problems(routes),
         *_alias_problems(aliases),
         *_suggestions(),
@@ -216,6 +219,15 @@ def _alias_problems(aliases: list[tuple[int, str, bool, str, bool]]) -> list[Pro
         Problem(f"Alias {name} leads to the route {route}, which is disabled.", _address("routing_modelalias", pk))
         for pk, name, enabled, route, route_enabled in aliases
         if enabled and not route_enabled
+    ]
+
+
+def _refreshes(accounts: Sequence[tuple[int, str, bool, bool, bool | None]]) -> list[Problem]:
+    """Providers whose token cannot be fetched."""
+    return [
+        Problem(f"Provider {name}: its credential's token cannot be fetched.", _address("routing_provider", pk))
+        for pk, name, enabled, _, fetched in accounts
+        if enabled and fetched is False
     ]
 
 

@@ -8,7 +8,7 @@ and the API refuse the same things with the same sentences. Writes go through `r
 
 from routing.models.compatibility import CompatibilityCount, CompatibilityRule, CompatibilitySuggestion
 from routing.models.ownership import OWNERSHIP, KeptUpstream
-from routing.models.providers import Credential, Provider
+from routing.models.providers import Credential, CredentialRefresh, Provider
 from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CompatibilityRule",
     "CompatibilitySuggestion",
     "Credential",
+    "CredentialRefresh",
     "KeptUpstream",
     "ModelAlias",
     "Provider",

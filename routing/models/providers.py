@@ -87,3 +87,17 @@ class Credential(Versioned):
         problem = check_credential(self.kind, self.values, self.provider.format)
         if problem:
             raise ValidationError({"kind": problem})
+
+
+class CredentialRefresh(models.Model):
+    """How the last fetching of a provider's token went, in whichever process it was. Observed, not configured."""
+
+    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, related_name="refresh")
+    ok = models.BooleanField()
+    at = models.DateTimeField()
+    error = models.CharField(max_length=300, blank=True)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    expires_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}: {'fetched' if self.ok else self.error}"

@@ -23,11 +23,13 @@ from routing.compatibility import store_observations
 from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
+from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
 from routing.proxy.upstream import UpstreamClient
+from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
 
 POLL_SECONDS = 0.25
@@ -132,6 +134,7 @@ class Watcher:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._away = False
+        self._told: dict[int, CredentialStatus] = {}
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="configuration", daemon=True)
@@ -172,10 +175,24 @@ class Watcher:
             self._house.observations.give_back(batch)
             log.debug("observations of compatibility cannot be written yet", error=str(error)[:300])
 
+    def tell_refreshes(self) -> None:
+        """Writes how the fetching of tokens went, where that has changed."""
+        now = self._house.upstreams.refreshes()
+        news = {provider: status for provider, status in now.items() if self._told.get(provider) != status}
+        if not news:
+            return
+        try:
+            store_refreshes(news)
+            self._told = now
+        except Error as error:
+            close_old_connections()
+            log.debug("the status of credentials cannot be written yet", error=str(error)[:300])
+
     def _run(self) -> None:
         try:
             while not self._stopped.wait(POLL_SECONDS):
                 self.refresh()
+                self.tell_refreshes()
                 self.tell(self._house.observations.take())
             self.tell(self._house.observations.take_all())
         finally:

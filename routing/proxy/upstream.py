@@ -13,7 +13,13 @@ import httpx
 import zstandard
 
 from routing.formats.base import Headers, Outbound, header
-from routing.proxy.credentials import Authorizer, CredentialUnavailable, authorizer_for, token_refused
+from routing.proxy.credentials import (
+    Authorizer,
+    CredentialStatus,
+    CredentialUnavailable,
+    authorizer_for,
+    token_refused,
+)
 from routing.proxy.transport import UpstreamTransport
 from routing.targets import ProviderConf
 
@@ -239,6 +245,14 @@ class UpstreamClient:
             if line.provider == provider:
                 return line.authorizer
         return None
+
+    def refreshes(self) -> dict[int, CredentialStatus]:
+        """How fetching went for the providers whose tokens are fetched, by the provider's id. Any thread may ask."""
+        return {
+            line.provider.id: line.authorizer.status
+            for line in list(self._lines.values())
+            if line.authorizer.static_headers is None and line.authorizer.status.ok is not None
+        }
 
     async def keep_only(self, providers: Iterable[ProviderConf]) -> None:
         """Lets go of what belongs to providers that are gone or have changed. Running calls finish first."""

@@ -2,17 +2,20 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounting.models import AuditEvent
 from routing.models import Credential, Provider
+from routing.proxy.credentials import CredentialStatus
 from routing.proxy.probe import probe
+from routing.refreshes import store_refreshes
 from tests.pages.conftest import PROVIDER_SECRET, World
 from tests.pages.page_form import fields_of
 
@@ -88,6 +91,20 @@ def test_new_provider_with_its_credential(world: World, console: Client) -> None
     values |= {"name": "second", "base_url": "https://api.example.com", "credential_api_key": "sk-2"}
     assert console.post(address, values).status_code == 302
     assert Credential.objects.get(provider__name="second").values == {"api_key": "sk-2"}
+
+
+def test_how_fetching_a_token_went_is_shown(world: World, console: Client) -> None:
+    assert 'id="refresh"' not in console.get(page(world)).content.decode()
+    failed = CredentialStatus(ok=False, at=timezone.now(), error="the endpoint said <no>", failures=3)
+    store_refreshes({world.provider.pk: failed, world.provider.pk + 1000: failed})
+    shown = console.get(page(world)).content.decode()
+    assert "cannot be fetched" in shown
+    assert "3 failures in a row" in shown
+    assert "the endpoint said &lt;no&gt;" in shown
+    assert "cannot be fetched" in console.get("/admin/").content.decode()
+    store_refreshes({world.provider.pk: replace(failed, ok=True, error="", failures=0)})
+    assert "token was fetched" in console.get(page(world)).content.decode()
+    assert "cannot be fetched" not in console.get("/admin/").content.decode()
 
 
 @dataclass

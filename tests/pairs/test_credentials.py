@@ -12,7 +12,7 @@ from tests.fake_google import FakeGoogle, key_file
 from tests.fake_provider import FakeProvider
 from tests.fake_provider.bedrock import Bedrock
 from tests.fake_provider.vertex import Vertex
-from tests.harness import KEYS, Gateway, Reply, Template
+from tests.harness import KEYS, Gateway, Reply, Template, wait_until
 from tests.harness.formats import (
     AWS_KEY_ID,
     AWS_SECRET,
@@ -205,6 +205,11 @@ def test_a_token_service_that_fails_is_told_to_the_log_and_not_to_the_client(
     assert '"error"' in lines[0]
     assert AWS_SECRET not in log
     assert "PRIVATE KEY" not in log
+    # The console reads how it went from the database, whichever process it was.
+    gateway = house.gateway
+    assert gateway is not None
+    asked = f"from routing.models import CredentialRefresh as R; print(R.objects.get(provider__name={name!r}))"
+    wait_until(lambda: words in gateway.manage("shell", "-v", "0", "-c", asked), what="the row of the refresh")
 
 
 def test_no_secret_stands_in_the_log(house: House) -> None:
