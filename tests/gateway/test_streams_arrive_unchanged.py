@@ -54,7 +54,8 @@ def cut_streams(draw: st.DrawFn) -> list[bytes]:
 
 
 def through(gateway: Gateway, provider: FakeProvider, pieces: list[bytes], framing: Framing) -> bytes:
-    provider.reset()
+    if provider.unused_answers:  # of an example that failed; otherwise a reset could cut off the end of the last answer
+        provider.reset()
     paced = [part for piece in pieces for part in (piece, Pause(0.0005))]
     provider.script(stream(*paced, framing=framing))
     with gateway.client() as client:
