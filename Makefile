@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: help setup setup-dev browser run serve test e2e e2e-clients lint format types bench lock clean
+.PHONY: help setup setup-dev browser run demo serve test e2e e2e-clients lint format types bench lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,12 @@ browser:                       # Debian's Chromium, for the browser tests
 
 run: setup                     ## install, migrate, load the quick start if empty, serve on port 8000
 	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py runserver --quickstart 127.0.0.1:$(PORT)
+
+demo: export GATEWAY_DATA_DIR := $(CURDIR)/var/demo
+demo: setup                    ## the same with a made-up organization and a day of requests, in var/demo
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py load_demo --again --address http://127.0.0.1:$(PORT)
 	@$(BIN)/python manage.py runserver --quickstart 127.0.0.1:$(PORT)
 
 serve: setup                   ## the production server
