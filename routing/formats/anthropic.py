@@ -12,7 +12,6 @@ import msgspec
 from routing.formats.base import ANTHROPIC, COUNT_TOKENS, MESSAGES, Headers, Inbound, Outbound, header, joined
 from routing.formats.headers import for_upstream
 from routing.formats.peek import flag_of, model_span, number_of, peek, session_of, text_of
-from routing.proxy.errors import GatewayError
 
 DEFAULT_VERSION = "2023-06-01"  # what an upstream is told when a client names no version
 PATHS = {MESSAGES: "/v1/messages", COUNT_TOKENS: "/v1/messages/count_tokens"}
@@ -81,16 +80,6 @@ def error_event(error_type: str, message: str) -> bytes:
 
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-
-
-def render_error(error: GatewayError, request_id: str) -> tuple[int, Headers, bytes]:
-    """A refusal or failure of the gateway's own as status, headers and body."""
-    headers: Headers = [(b"content-type", b"application/json"), *error.headers]
-    if error.retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(error.retry_after).encode()))
-    return error.status, headers, error_body(error.type, error.message, request_id)
 
 
 class ErrorObject(msgspec.Struct):
