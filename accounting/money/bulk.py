@@ -14,6 +14,7 @@ import msgspec
 from django.db import connection, models
 
 from accounting.models import RequestRecord
+from accounting.models.money import units_of
 from accounting.money.entry import Entry
 
 MOST_ERROR_TEXT = 8000
@@ -28,7 +29,7 @@ _encoder = msgspec.json.Encoder()
 def insert(entries: Sequence[Entry]) -> None:
     """Stores what is not stored yet. Raises ValueError for texts that only `store` row by row can make fit, and
     whatever the database raises."""
-    payload = _encoder.encode([(entry, _moment(entry)) for entry in entries])
+    payload = _encoder.encode([(entry, _moment(entry), _cost(entry)) for entry in entries])
     if b"\\u0000" in payload:
         raise ValueError("a text has a NUL character")
     with connection.cursor() as cursor:
@@ -36,8 +37,8 @@ def insert(entries: Sequence[Entry]) -> None:
 
 
 def filled_columns() -> list[Any]:
-    """The columns that an entry fills, but for the moment."""
-    known = set(Entry.__struct_fields__) - {"started_at"}
+    """The columns that an entry fills, but for the moment and the money."""
+    known = set(Entry.__struct_fields__) - {"started_at", "cost_usd"}
     return [field for field in RequestRecord._meta.concrete_fields if field.name in known]
 
 
@@ -58,19 +59,25 @@ def _moment(entry: Entry) -> str:
     return str(moment.replace(tzinfo=None)) if connection.vendor == "sqlite" else moment.isoformat()
 
 
+def _cost(entry: Entry) -> int | str:
+    """As a MoneyField keeps it."""
+    return units_of(entry.cost_usd) if connection.vendor == "sqlite" else str(entry.cost_usd)
+
+
 @lru_cache(maxsize=2)
 def _statement(vendor: str) -> str:
-    """`pair` is `[entry, moment]`; an entry leaves out what has its default."""
+    """`pair` is `[entry, moment, cost]`; an entry leaves out what has its default."""
     expression = _in_sqlite if vendor == "sqlite" else _in_postgres
     columns = {field.column: expression(field) for field in filled_columns()}
     if vendor == "sqlite":
-        moment, source = "json_extract(pair.value, '$[1]')", "json_each(%s) AS pair WHERE true"
+        moment, cost = "json_extract(pair.value, '$[1]')", "json_extract(pair.value, '$[2]')"
+        source = "json_each(%s) AS pair WHERE true"
     else:
-        moment = "(pair.value ->> 1)::timestamptz"
+        moment, cost = "(pair.value ->> 1)::timestamptz", "(pair.value ->> 2)::numeric"
         types = ", ".join(f'"{field.column}" {_type_in_postgres(field)}' for field in filled_columns())
         source = f"jsonb_array_elements(%s::jsonb) AS pair, jsonb_to_record(pair.value -> 0) AS entry({types})"
-    names = ", ".join(f'"{column}"' for column in ("started_at", *columns))
-    values = ", ".join((moment, *columns.values()))
+    names = ", ".join(f'"{column}"' for column in ("started_at", "cost_usd", *columns))
+    values = ", ".join((moment, cost, *columns.values()))
     table = RequestRecord._meta.db_table
     return (
         f'INSERT INTO "{table}" ({names}) SELECT {values} FROM {source} '  # noqa: S608  names of our own columns only
@@ -82,7 +89,7 @@ def _default(field: Any) -> str:
     """What a left-out field means, as a literal; "" for nothing."""
     default = {each.name: each.default for each in msgspec.structs.fields(Entry)}[field.name]
     if isinstance(field, models.JSONField):
-        return "'[]'"
+        return "" if field.null else "'{}'" if field.default is dict else "'[]'"
     if default is None or default is msgspec.NODEFAULT:
         return ""
     if isinstance(default, str):

@@ -57,6 +57,7 @@ def store_row_by_row(entries: Sequence[Entry]) -> None:
 def _row(entry: Entry) -> RequestRecord:
     values = {field.name: _fitting(getattr(entry, field.name), limit_of(field)) for field in filled_columns()}
     values["started_at"] = datetime.fromtimestamp(entry.started_at, UTC)
+    values["cost_usd"] = entry.cost_usd
     return RequestRecord(**values)
 
 
