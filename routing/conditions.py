@@ -8,7 +8,7 @@ characters. docs/routing.md has the table of tests.
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from accounting.access.patterns import matches
@@ -48,10 +48,12 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition, ready to be asked: its tests, and the name of the route that serves the request if all hold."""
+    """One condition, ready to be asked: its tests, the name of the route that serves the request if all hold, and `when` as
+    it is stored, for people (`routing.condition_lines.when_text`)."""
 
     tests: tuple[Test, ...]
     route: str
+    when: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def missed(self, facts: Facts) -> str:
         """The name of the first test that does not hold; "" if the condition does."""
@@ -63,7 +65,7 @@ def compiled(value: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
     if problem := first_problem(value):
         raise ValueError(problem)
     return tuple(
-        Condition(tuple(_test(name, entry["when"][name]) for name in TESTS if name in entry["when"]), entry["route"])
+        Condition(tuple(_test(*each) for each in entry["when"].items()), entry["route"], entry["when"])
         for entry in canonical(value)
     )
 

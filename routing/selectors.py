@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from routing.lifecycle import Stage
+from routing.models import ModelAlias
 from routing.snapshot import Snapshot, load_snapshot
 from routing.targets import RouteConf, TargetConf
 
@@ -32,6 +35,42 @@ class Served:
     closest: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DeprecatedName:
+    """A name with an end in sight. `since` is when it is or will be deprecated, `until` when it is retired, if ever;
+    `then` is `forward` or `refuse`."""
+
+    name: str
+    display_name: str
+    stage: Stage
+    since: datetime
+    until: datetime | None
+    successor: str
+    text: str
+    then: str
+
+
+def deprecations(now: datetime) -> list[DeprecatedName]:
+    """The enabled names that are deprecated, retired or soon to be, the next to end first."""
+    found: list[DeprecatedName] = []
+    for alias in ModelAlias.objects.filter(enabled=True, route__enabled=True).order_by("name"):
+        deprecation = alias.deprecation
+        if deprecation is not None:
+            found.append(
+                DeprecatedName(
+                    name=alias.name,
+                    display_name=alias.display_name or alias.name,
+                    stage=deprecation.stage(now.timestamp()),
+                    since=alias.deprecated_on or alias.created_at,
+                    until=alias.retires_on,
+                    successor=alias.successor,
+                    text=alias.deprecation_text,
+                    then=alias.after_retirement,
+                )
+            )
+    return sorted(found, key=lambda each: (each.until is None, each.until or each.since, each.name))
+
+
 def who_serves(name: str, snapshot: Snapshot | None = None) -> Served:
     """The alias and route for a name as a client would ask, and its targets in order, those that cannot serve last."""
     snapshot = snapshot or load_snapshot()
@@ -46,10 +85,15 @@ def route_shares(route: RouteConf) -> tuple[Share, ...]:
     shares: list[Share] = []
     for tier in sorted({target.tier for target in route.targets}):
         members = [target for target in route.targets if target.tier == tier]
-        shares += _tier_shares(route.strategy, [target for target in members if target.weight])
+        shares += _tier_shares(_placing(route), [target for target in members if target.weight])
         shares += [_idle(target) for target in members if not target.weight]
     shares += [Share(each.provider, each.model, each.tier, each.weight, 0.0, each.reason) for each in route.left_out]
     return tuple(shares)
+
+
+def _placing(route: RouteConf) -> str:
+    """The strategy that most requests are placed by: what sticks to a target is placed by weight."""
+    return route.strategy if route.strategy == "priority" or route.sticky == "none" else "weighted"
 
 
 def _tier_shares(strategy: str, targets: Sequence[TargetConf]) -> list[Share]:

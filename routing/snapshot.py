@@ -151,16 +151,7 @@ def _read(revision: int) -> Snapshot:
 
 def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
     """An alias's row as the gateway uses it."""
-    deprecation = None
-    if alias.has_deprecation:
-        deprecation = Deprecation(
-            since=(alias.deprecated_on or alias.created_at).timestamp(),
-            until=alias.retires_on.timestamp() if alias.retires_on else None,
-            successor=alias.successor,
-            text=alias.deprecation_text,
-            then=alias.after_retirement,
-        )
-    return AliasConf(alias.name, route, alias.display_name, alias.created_at, deprecation)
+    return AliasConf(alias.name, route, alias.display_name, alias.created_at, alias.deprecation)
 
 
 _Unusable = dict[int, tuple[Provider, str]]
@@ -256,9 +247,7 @@ def _route_conf(
         reason = f"the conditions of its route cannot be read: {error}"
         left_out += [LeftOut(each.provider.name, each.model, each.tier, each.weight, reason) for each in targets]
         targets, conditions = [], ()
-    return RouteConf(
-        targets=tuple(targets), left_out=tuple(left_out), conditions=conditions, **_settings(route)
-    )
+    return RouteConf(targets=tuple(targets), left_out=tuple(left_out), conditions=conditions, **_settings(route))
 
 
 def _named(unusable: _Unusable, provider_id: int) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def deprecation(value: Any) -> dict[str, Any]:
 
 def exported(alias: ModelAlias) -> dict[str, Any] | None:
     """What the file says of this alias; nothing for one in use."""
-    if not alias.has_deprecation:
+    if alias.deprecation is None:
         return None
     written = {key: getattr(alias, field) for key, field in KEYS.items()}
     return {key: value for key, value in written.items() if value not in (None, "")}

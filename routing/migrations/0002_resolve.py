@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelalias',
             name='deprecated_on',
-            field=models.DateTimeField(blank=True, help_text='From then on answers say so. Empty: as soon as there is a date below.', null=True),
+            field=models.DateTimeField(blank=True, help_text='From then on answers say so. Empty: at once, if anything stands below.', null=True),
         ),
         migrations.AddField(
             model_name='modelalias',

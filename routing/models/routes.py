@@ -8,7 +8,7 @@ from accounting.models.base import Versioned
 from accounting.models.validators import name_validator
 from routing.conditions import canonical, first_problem
 from routing.conf import RETRYABLE, check_retry_on, literal_length, patterns_overlap
-from routing.lifecycle import LONGEST_NOTE, check_deprecation
+from routing.lifecycle import LONGEST_NOTE, Deprecation, check_deprecation
 from routing.models.providers import Provider
 
 
@@ -39,7 +39,9 @@ class Route(Versioned):
         help_text="Keeps the prompt cache warm on one target.",
     )
     conditions = models.JSONField(
-        default=list, blank=True, help_text="Requests that another route serves; the first condition that holds decides."
+        default=list,
+        blank=True,
+        help_text="Requests that another route serves; the first condition that holds decides.",
     )
     max_attempts = models.PositiveSmallIntegerField(
         default=3, validators=[MinValueValidator(1), MaxValueValidator(20)], help_text="Upstream calls for one request."
@@ -109,7 +111,7 @@ class ModelAlias(Versioned):
     display_name = models.CharField(max_length=120, blank=True)
     enabled = models.BooleanField(default=True)
     deprecated_on = models.DateTimeField(
-        null=True, blank=True, help_text="From then on answers say so. Empty: as soon as there is a date below."
+        null=True, blank=True, help_text="From then on answers say so. Empty: at once, if anything stands below."
     )
     retires_on = models.DateTimeField(
         null=True, blank=True, help_text="From then on requests are forwarded to the successor, or refused."
@@ -138,8 +140,17 @@ class ModelAlias(Versioned):
             self._refuse_equal_pattern()
 
     @property
-    def has_deprecation(self) -> bool:
-        return bool(self.deprecated_on or self.retires_on or self.successor or self.deprecation_text)
+    def deprecation(self) -> Deprecation | None:
+        """What stands before this name, if anything does. Without a date of its own it is deprecated since it exists."""
+        if not (self.deprecated_on or self.retires_on or self.successor or self.deprecation_text):
+            return None
+        return Deprecation(
+            since=(self.deprecated_on or self.created_at).timestamp(),
+            until=self.retires_on.timestamp() if self.retires_on else None,
+            successor=self.successor,
+            text=self.deprecation_text,
+            then=self.after_retirement,
+        )
 
     def _refuse_equal_pattern(self) -> None:
         """Two patterns with as many literal characters that can match one name would leave the choice to chance."""

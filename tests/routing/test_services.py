@@ -229,13 +229,22 @@ def test_the_preview_shows_shares_in_their_tier_and_the_reasons_for_the_rest(cha
     ]
 
 
-@pytest.mark.parametrize(("strategy", "percents"), [("priority", [100.0, 0.0]), ("latency", [None, None])])
+@pytest.mark.parametrize(
+    ("strategy", "sticky", "percents"),
+    [
+        ("priority", "none", [100.0, 0.0]),
+        ("priority", "session", [100.0, 0.0]),
+        ("latency", "none", [None, None]),
+        ("latency", "session", [50.0, 50.0]),
+    ],
+)
 def test_the_preview_says_what_other_strategies_do(
-    change: ChangeSet, strategy: str, percents: list[float | None]
+    change: ChangeSet, strategy: str, sticky: str, percents: list[float | None]
 ) -> None:
     main = made_provider(change)
     targets = (RouteTarget(provider=main, model=model) for model in "ab")
-    services.save_alias(change, ModelAlias(name="claude", route=made_route(change, *targets, strategy=strategy)))
+    route = made_route(change, *targets, strategy=strategy, sticky=sticky)
+    services.save_alias(change, ModelAlias(name="claude", route=route))
     assert [share.percent for share in who_serves("claude").shares] == percents
 
 

@@ -57,7 +57,9 @@ class _Chooser:
         for target in targets:
             if target.provider is home:
                 return target.model
-        text = f"{where} {asked} is not served by the provider of the batch's first model; send it in a batch of its own."
+        text = (
+            f"{where} {asked} is not served by the provider of the batch's first model; send it in a batch of its own."
+        )
         raise invalid(text, "mixed_providers")
 
     def _routed(self, where: str, asked: str) -> Routed:
