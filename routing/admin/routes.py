@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
@@ -47,7 +48,7 @@ class RouteForm(VersionedForm):
         help_text="Failures after which the next target is asked.",
     )
     conditions = ConditionsField(
-        label="Served by another route",
+        label="Conditions",
         required=False,
         help_text="One condition on a line; the first that holds decides. All tests of a line must hold.",
     )
@@ -115,12 +116,27 @@ class RouteAdmin(PreviewingAdmin):
     change_form_template = "admin/route.html"
     empty_hint = "No route yet. A route says which providers and models serve a name, and in which order."
     fieldsets = (
-        (None, {"fields": ("name", ("strategy", "sticky"), "enabled", "conditions")}),
+        (None, {"fields": ("name", ("strategy", "sticky"), "enabled")}),
         (
             "When a call fails",
             {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
         ),
+        ("Requests for another route", {"fields": ("conditions",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look sees the conditions as those do who write them."""
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return (*self.fieldsets[:-1], (self.fieldsets[-1][0], {"fields": ("conditions_as_lines",)}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.has_change_permission(request, obj) else ("conditions_as_lines",)
+
+    @admin.display(description="conditions")
+    def conditions_as_lines(self, route: Route) -> SafeString | str:
+        lines = ConditionsField().prepare_value(route.conditions)
+        return format_html('<span class="said mono">{}</span>', lines) if lines else "—"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         counts = {"n_targets": Count("targets", distinct=True), "n_aliases": Count("aliases", distinct=True)}
