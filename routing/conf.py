@@ -109,14 +109,6 @@ def check_retry_on(value: Any) -> str:
     return ""
 
 
-def check_conditions(value: Any) -> str:
-    if not isinstance(value, list):
-        return "conditions is a list."
-    if value:
-        return "Conditions are not served by this version; leave the list empty."
-    return ""
-
-
 def check_targets(targets: Sequence[tuple[bool, int, bool]]) -> str:
     """What is wrong with a route's targets as a whole; each is (enabled, weight, its provider is enabled)."""
     if not targets:

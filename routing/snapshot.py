@@ -20,9 +20,12 @@ from accounting.models import Revision
 from gateway_project.crypto import Secret, UnreadableSecret, ring
 from gateway_project.telemetry import logger
 from routing.compatibility import own_rules
+from routing.conditions import compiled
 from routing.conf import literal_length, matches
+from routing.facts import LONG_CONTEXT
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
+from routing.lifecycle import Deprecation
 from routing.models import ModelAlias, Provider, Route, RouteTarget
 from routing.targets import CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
 
@@ -41,7 +44,6 @@ __all__ = [
 MOST_REMEMBERED = 4096  # names whose look-up is kept; a client chooses them, so the number is bounded
 LONGEST_REMEMBERED = 300
 MOST_COMPARED = 500  # aliases that a misspelt name is compared with
-LONG_CONTEXT = "[1m]"  # Claude Code appends it to a model's name to ask for the long context (2.1.330)
 MOST_READS = 5
 
 log = logger(__name__)
@@ -55,13 +57,15 @@ class AliasConf:
     route: RouteConf
     display_name: str
     created_at: datetime
+    deprecation: Deprecation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that routing needs to know, as of `revision`.
 
-    `providers` are the usable ones by name; `unusable` says why an enabled provider is not among them.
+    `providers` are the usable ones by name; `unusable` says why an enabled provider is not among them. `routes` are the
+    enabled ones by name.
     """
 
     revision: int
@@ -69,6 +73,7 @@ class Snapshot:
     aliases: Mapping[str, AliasConf] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
     registry: Registry = field(default_factory=lambda: Registry(SHIPPED))
+    routes: Mapping[str, RouteConf] = field(default_factory=dict)
     _patterns: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _exact: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _found: dict[str, AliasConf | None] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -136,15 +141,17 @@ def load_snapshot() -> Snapshot:
 def _read(revision: int) -> Snapshot:
     providers, unusable = _read_providers()
     routes = _read_routes(providers, unusable)
-    rows = ModelAlias.objects.filter(enabled=True).values_list("name", "route_id", "display_name", "created_at")
-    aliases = {
-        name: AliasConf(name, routes[route_id], display_name, created_at)
-        for name, route_id, display_name, created_at in rows
-        if route_id in routes
-    }
+    rows = ModelAlias.objects.filter(enabled=True)
+    aliases = {row.name: alias_conf(row, routes[row.route_id]) for row in rows if row.route_id in routes}
     usable = {provider.name: provider for provider in providers.values()}
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
-    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()))
+    by_name = {route.name: route for route in routes.values()}
+    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()), by_name)
+
+
+def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
+    """An alias's row as the gateway uses it."""
+    return AliasConf(alias.name, route, alias.display_name, alias.created_at, alias.deprecation)
 
 
 _Unusable = dict[int, tuple[Provider, str]]
@@ -232,7 +239,15 @@ def _route_conf(
         left_out.append(
             LeftOut(name, row.model, row.tier, row.weight, reason if row.enabled else "the target is disabled")
         )
-    return RouteConf(targets=tuple(targets), left_out=tuple(left_out), **_settings(route))
+    try:
+        conditions = compiled(route.conditions)
+    except ValueError as error:
+        # Sending the requests elsewhere could be what the condition was to prevent.
+        log.error("the conditions of a route cannot be read; it serves nothing", route=route.name, reason=str(error))
+        reason = f"the conditions of its route cannot be read: {error}"
+        left_out += [LeftOut(each.provider.name, each.model, each.tier, each.weight, reason) for each in targets]
+        targets, conditions = [], ()
+    return RouteConf(targets=tuple(targets), left_out=tuple(left_out), conditions=conditions, **_settings(route))
 
 
 def _named(unusable: _Unusable, provider_id: int) -> tuple[str, str]:

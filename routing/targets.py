@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway_project.crypto import Secret
+from routing.conditions import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class LeftOut:
 class RouteConf:
     """How a name is served. `targets` are the usable ones, by tier and then as listed; `left_out` the others.
 
-    `retry_on` holds `"connect"`, `"timeout"` and statuses; `cooldown` and `breaker_window` are seconds.
+    `retry_on` holds `"connect"`, `"timeout"` and statuses; `cooldown` and `breaker_window` are seconds. The first of its
+    `conditions` that holds hands a request on to another route.
     """
 
     name: str
@@ -86,6 +88,7 @@ class RouteConf:
     breaker_failures: int = 5
     breaker_window: float = 30.0
     left_out: tuple[LeftOut, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 BreakerState = Literal["closed", "open", "half_open"]

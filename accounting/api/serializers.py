@@ -78,6 +78,8 @@ class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
             "estimated",
             "betas_removed",
             "fields_removed",
+            "switched_from",
+            "switch_tokens",
             "ttft_ms",
             "duration_ms",
             "error",

@@ -8,14 +8,21 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
+from gateway_project.console.editing import ConsoleInline, change_set
 from gateway_project.console.fields import ChoicesField
 from gateway_project.console.forms import VersionedForm, VersionedFormSet
+from routing.admin.condition_field import ConditionsField
+from routing.admin.previewing import PreviewingAdmin
+from routing.condition_lines import LEGEND
 from routing.conf import RETRYABLE, check_targets
+from routing.connections import problems_of_route
 from routing.models import Route, RouteTarget
+from routing.previews import callers_of, read_sample
 from routing.selectors import who_serves
 from routing.services import delete_route, save_route
 
@@ -40,6 +47,11 @@ class RouteForm(VersionedForm):
         initial=list(RETRYABLE),
         help_text="Failures after which the next target is asked.",
     )
+    conditions = ConditionsField(
+        label="Conditions",
+        required=False,
+        help_text="One condition on a line; the first that holds decides. All tests of a line must hold.",
+    )
 
     class Meta:
         model = Route
@@ -51,6 +63,12 @@ class RouteForm(VersionedForm):
         field = self.fields["retry_on"]
         assert isinstance(field, ChoicesField)
         field.allow({**RETRY_LABELS, **kept})
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            for name, sentence in problems_of_route(self.instance):
+                self.add_error(name, sentence)
 
 
 class TargetFormSet(VersionedFormSet):
@@ -89,7 +107,7 @@ class TargetInline(ConsoleInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConsoleAdmin):
+class RouteAdmin(PreviewingAdmin):
     form = RouteForm
     inlines = (TargetInline,)
     list_display = ("name", "strategy", "sticky", "target_count", "alias_count", "state")
@@ -103,7 +121,22 @@ class RouteAdmin(ConsoleAdmin):
             "When a call fails",
             {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
         ),
+        ("Requests for another route", {"fields": ("conditions",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look sees the conditions as those do who write them."""
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return (*self.fieldsets[:-1], (self.fieldsets[-1][0], {"fields": ("conditions_as_lines",)}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.has_change_permission(request, obj) else ("conditions_as_lines",)
+
+    @admin.display(description="conditions")
+    def conditions_as_lines(self, route: Route) -> SafeString | str:
+        lines = ConditionsField().prepare_value(route.conditions)
+        return format_html('<span class="said mono">{}</span>', lines) if lines else "—"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         counts = {"n_targets": Count("targets", distinct=True), "n_aliases": Count("aliases", distinct=True)}
@@ -139,7 +172,11 @@ class RouteAdmin(ConsoleAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         route = kwargs.get("obj")
+        context["legend"] = LEGEND
         if route is not None:
+            sample = read_sample(timezone.now())
+            name = _stored_name(route.pk)
+            context.update(sample=sample, callers=callers_of(sample, lambda each: each.route == name))
             aliases = list(route.aliases.order_by("name")[:200])
             context["aliases"] = aliases
             first = next((alias.name for alias in aliases if alias.enabled and "*" not in alias.name), "")
@@ -157,6 +194,11 @@ class RouteAdmin(ConsoleAdmin):
     @admin.display(description="state", ordering="enabled")
     def state(self, route: Route) -> SafeString:
         return pill("enabled", "good") if route.enabled else pill("disabled")
+
+
+def _stored_name(pk: int) -> str:
+    """The route's name as records have it, whatever the form says."""
+    return str(Route.objects.values_list("name", flat=True).get(pk=pk))
 
 
 def _preview(request: HttpRequest, name: str = "") -> dict[str, Any]:

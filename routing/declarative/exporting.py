@@ -12,6 +12,7 @@ import yaml
 from accounting.models import Membership, Project, Team, VirtualKey
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS
+from routing.declarative.deprecation import exported as exported_deprecation
 from routing.declarative.substitution import escaped
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 
@@ -124,6 +125,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
         "retry_on": route.retry_on,
         "cooldown": route.cooldown,
         "breaker": {"failures": route.breaker_failures, "window": route.breaker_window},
+        "conditions": route.conditions,
     }
 
 
@@ -133,6 +135,7 @@ def _alias(alias: ModelAlias) -> Entry:
         "route": alias.route.name,
         "display_name": alias.display_name,
         "enabled": alias.enabled,
+        "deprecation": exported_deprecation(alias),
     }
 
 

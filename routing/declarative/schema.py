@@ -11,6 +11,8 @@ from typing import Any
 
 from routing.conf import CREDENTIAL_KINDS
 from routing.declarative import values
+from routing.declarative.conditions import conditions
+from routing.declarative.deprecation import deprecation
 from routing.declarative.problems import Path, Problem, shown
 from routing.declarative.substitution import Unknown
 from routing.declarative.values import Reader, Unreadable, Wrong
@@ -111,12 +113,20 @@ ROUTE = Shape(
         "retry_on": values.failures,
         "cooldown": values.whole_number,
         "breaker": _breaker,
+        "conditions": conditions,
         "enabled": values.yes_or_no,
     },
     {"targets": TARGET},
-    frozenset({"conditions"}),
 )
-ALIAS = Shape({"name": values.text, "route": values.text, "display_name": values.text, "enabled": values.yes_or_no})
+ALIAS = Shape(
+    {
+        "name": values.text,
+        "route": values.text,
+        "display_name": values.text,
+        "enabled": values.yes_or_no,
+        "deprecation": deprecation,
+    }
+)
 KEY = Shape(
     {
         "name": values.text,

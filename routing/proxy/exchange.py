@@ -78,17 +78,18 @@ class Exchange:
     betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
     recorded: bool = False
+    notices: Headers = field(default_factory=list)  # that a name is deprecated, for the answer's head
 
     @property
     def request_id(self) -> str:
         return self.entry.request_id
 
     def id_headers(self) -> Headers:
-        """Our id of the request, as this client's format names it."""
+        """What every answer carries: our id of the request, as this client's format names it, and the notices."""
         value = self.entry.request_id.encode()
         if self.call.format == BEDROCK:
-            return [(b"request-id", value), (b"x-amzn-requestid", value)]
-        return [(b"request-id", value)]
+            return [(b"request-id", value), (b"x-amzn-requestid", value), *self.notices]
+        return [(b"request-id", value), *self.notices]
 
     def leave(self) -> None:
         """The client has gone; a server says so, too, when the answer is complete."""

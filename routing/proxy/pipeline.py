@@ -8,12 +8,12 @@ raises `GatewayError` when the story ends there; every story ends in exactly one
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from accounting.access.directory import Directory, allows, refusal_of
+from accounting.access.directory import Directory, refusal_of
 from accounting.access.grant import Grant
 from accounting.money.recorder import Recorder
-from routing.capability import capable
+from routing.decide import Routed, route_for, targets_for
 from routing.formats import anthropic, bedrock, vertex
 from routing.formats.base import ANTHROPIC, BATCHES, BEDROCK, FILES, MESSAGES, MODELS, Inbound
 from routing.formats.carriers import credentials_of
@@ -28,20 +28,17 @@ from routing.proxy.errors import (
     key_refused,
     no_such_file,
     not_ready,
-    overloaded,
-    policy_blocked,
     records_full,
     shutting_down,
     unauthenticated,
-    unknown_model,
 )
 from routing.proxy.exchange import Call, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
 from routing.proxy.upstream import Answer, UpstreamClient
-from routing.resolve import Resolution, resolve
+from routing.resolve import Resolution
+from routing.sessions import Sessions
 from routing.snapshot import Snapshot
-from routing.targets import RouteConf
 
 MOST_KEYS = 4  # that are looked up of one request
 
@@ -60,6 +57,7 @@ class House:
     observations: Observations
     passthrough: PassThrough
     draining: bool = False
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 async def serve(exchange: Exchange, house: House) -> None:
@@ -79,17 +77,17 @@ async def serve(exchange: Exchange, house: House) -> None:
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    route = admit(exchange, grant, inbound, snapshot)
+    routed = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
-    resolution = choose(exchange, inbound, route, house, snapshot)
+    resolution = choose(inbound, routed, house, snapshot)
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)
     exchange.drains = not inbound.stream
     sent = attempts.Attempts(
         exchange,
         inbound,
-        route,
+        routed.route,
         resolution,
         house.upstreams,
         house.health,
@@ -99,7 +97,7 @@ async def serve(exchange: Exchange, house: House) -> None:
     )
     del inbound, resolution  # the body may be megabytes; only the attempts still need it
     answer = await sent.first_answer()
-    await relay(exchange, sent, answer, house)
+    await relay(exchange, sent, answer, house, routed.sticky_key)
 
 
 def authenticate(exchange: Exchange, directory: Directory) -> Grant:
@@ -149,41 +147,28 @@ def _parsed(call: Call, body: bytes) -> Inbound:
     return vertex.parse(call.raw_path, call.headers, body)
 
 
-def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
+def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> Routed:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
-    alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound, grant)
-    if alias is None:
-        raise unknown_model(inbound.model, snapshot.closest(inbound.model, lambda name: allows(grant, name)))
-    if not catalogue.may_use(grant, inbound.model, alias):
-        text = f"The model {inbound.model} is not allowed for this key. Ask your team's administrator for it."
-        raise policy_blocked(text, "model_not_allowed")
-    exchange.entry.route = alias.route.name
-    return alias.route
+    routed = route_for(inbound, grant, snapshot, time.time())
+    exchange.entry.route = routed.route.name
+    exchange.notices = routed.notices
+    return routed
 
 
-def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House, snapshot: Snapshot) -> Resolution:
+def choose(inbound: Inbound, routed: Routed, house: House, snapshot: Snapshot) -> Resolution:
     """The targets to try, in order; 529 if none is to be tried now."""
-    key = exchange.entry.key_prefix
-    sticky = {"session": inbound.session_id or key, "key": key}.get(route.sticky, "")
-    resolution = resolve(route, sticky_key=sticky, health=house.health, now=time.monotonic(), random=house.random)
-    if not resolution.candidates:
-        wait = max(1, round(resolution.retry_after or 30))
-        raise overloaded(f"No provider can serve {inbound.model} at the moment; try again in {wait} s.", wait)
-    try:
-        return capable(inbound, resolution, snapshot.registry)
-    except NotBridgeable as error:
-        raise refused(error) from None
-    except BadBody as error:
-        raise invalid(str(error), "bad_body") from None
+    return targets_for(inbound, routed, snapshot, house.health, now=time.monotonic(), random=house.random)
 
 
-async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House) -> None:
+async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House, sticky: str) -> None:
     """The answer's way to the client; what it used is on the record, whatever happens on the way."""
-    provider = sent.target.provider
+    provider, inference = sent.target.provider, exchange.call.operation == MESSAGES
+    if inference:
+        house.sessions.answered(exchange.entry, sticky, sent.target.key, time.monotonic())
     exchange.entry.upstream_request_id = upstream_id(answer)
     try:
-        if exchange.call.operation == MESSAGES and answer.content_type in STREAM_TYPES:
+        if inference and answer.content_type in STREAM_TYPES:
             exchange.drains = provider.drain
             sent.let_go()
             stream = StreamRelay(exchange, answer, provider, ping=house.ping_seconds)
@@ -194,3 +179,5 @@ async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, hou
             sent.ended(good=True)
     finally:
         sent.ended(good=None)
+        if inference:
+            house.sessions.ended(exchange.entry, sticky, sent.target.key, time.monotonic())

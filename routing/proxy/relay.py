@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Headers, header
+from routing.formats.base import ANTHROPIC, BEDROCK, CHARACTERS_PER_TOKEN, MESSAGES, Headers, header
+from routing.formats.base import estimated_input as estimated_input
 from routing.formats.errors import stream_error
 from routing.formats.faults import FormatError, StreamFailure
 from routing.formats.headers import for_client
@@ -20,7 +21,6 @@ from routing.targets import ProviderConf
 
 STREAM_TYPES = ("text/event-stream", "application/vnd.amazon.eventstream")
 AFTER_END = 5.0  # seconds an upstream may keep a stream open after its last event
-CHARACTERS_PER_TOKEN = 4  # for what a client that left was not told (the vendor's own rule of thumb, 2026-08)
 
 
 class Silence:
@@ -232,11 +232,6 @@ def _swallow_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-
-
-def estimated_input(size: int) -> int:
-    """Input tokens of a body of `size` bytes that no upstream has counted."""
-    return size // CHARACTERS_PER_TOKEN
 
 
 def upstream_id(answer: Answer) -> str:

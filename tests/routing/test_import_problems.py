@@ -98,7 +98,6 @@ KEY = "teams[0].projects[0].keys[0]"
         (team(rate_limits=[{"requests_per_minute": 1}]), f"teams[0].rate_limits: {NOT_YET}"),
         (project(budgets=[{"amount": 1}]), f"teams[0].projects[0].budgets: {NOT_YET}"),
         (key(rate_limits=[{"requests_per_minute": 1}]), f"{KEY}.rate_limits: {NOT_YET}"),
-        (route(conditions=[{"when": {}, "route": "sonnet"}]), f"routes[0].conditions: {NOT_YET}"),
         (again("providers"), "providers[2].name: the same as in providers[0]"),
         (again("routes"), "routes[1].name: the same as in routes[0]"),
         (again("routes", 0, "targets"), "routes[0].targets[2]: the same provider and model as in routes[0].targets[0]"),

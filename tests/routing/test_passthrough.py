@@ -16,6 +16,7 @@ from routing.proxy.passthrough.store import Claim
 from routing.snapshot import AliasConf, Snapshot
 from routing.targets import CredentialConf, ProviderConf, RouteConf, TargetConf
 
+NOW = 1_800_000_000.0
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -51,14 +52,14 @@ def body(*models: str) -> bytes:
 
 
 def test_a_batch_goes_to_the_first_anthropic_target_of_its_first_model() -> None:
-    plan = plan_batch(body("new", "new"), EVERYTHING, grant())
+    plan = plan_batch(body("new", "new"), EVERYTHING, grant(), NOW)
     assert (plan.target.provider, plan.alias, plan.route) == (NEW, "new", "new")
     assert plan.body == body("n", "n")
     assert plan.aliases == {"n": "new"}
 
 
 def test_a_later_model_may_be_served_there_by_a_later_target() -> None:
-    plan = plan_batch(body("old", "new"), EVERYTHING, grant())
+    plan = plan_batch(body("old", "new"), EVERYTHING, grant(), NOW)
     assert plan.target.provider is OLD
     assert plan.body == body("o2", "o")
 
@@ -66,7 +67,7 @@ def test_a_later_model_may_be_served_there_by_a_later_target() -> None:
 @pytest.mark.parametrize("name", ["cloud", "idle"])
 def test_a_model_without_a_provider_for_batches_is_refused(name: str) -> None:
     with pytest.raises(GatewayError, match=r"requests\.1\.params\.model") as caught:
-        plan_batch(body("old", name), EVERYTHING, grant())
+        plan_batch(body("old", name), EVERYTHING, grant(), NOW)
     assert caught.value.status == 400
 
 

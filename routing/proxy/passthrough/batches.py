@@ -1,6 +1,7 @@
 """Message batches: made with the names of this gateway, read by their own team, metered by their results."""
 
 import asyncio
+import time
 
 from accounting.access.grant import Grant
 from routing.formats.base import header
@@ -27,9 +28,10 @@ async def create(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Gran
     if foreign := desk.owners.foreign_file(body, grant.team):
         raise no_such_file(foreign)
     if len(body) > _IN_THREAD:
-        plan = await asyncio.to_thread(plan_batch, body, snapshot, grant)
+        plan = await asyncio.to_thread(plan_batch, body, snapshot, grant, time.time())
     else:
-        plan = plan_batch(body, snapshot, grant)
+        plan = plan_batch(body, snapshot, grant, time.time())
+    exchange.notices = plan.notices
     exchange.entry.alias, exchange.entry.route = plan.alias[:300], plan.route
     provider = plan.target.provider
     request = outbound(exchange, "POST", _ROOT, plan.body)
