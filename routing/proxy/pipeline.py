@@ -8,7 +8,7 @@ raises `GatewayError` when the story ends there; every story ends in exactly one
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accounting.access.directory import Directory, allows, refusal_of
 from accounting.access.grant import Grant
@@ -23,6 +23,8 @@ from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy import attempts, catalogue
+from routing.proxy.billing import Billing
+from routing.proxy.drains import Drains
 from routing.proxy.errors import (
     invalid,
     key_refused,
@@ -38,6 +40,7 @@ from routing.proxy.errors import (
 from routing.proxy.exchange import Call, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
+from routing.proxy.resends import Resends
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution, resolve
 from routing.snapshot import Snapshot
@@ -59,6 +62,9 @@ class House:
     random: Callable[[], float]
     observations: Observations
     passthrough: PassThrough
+    billing: Billing
+    drains: Drains = field(default_factory=Drains)
+    resends: Resends = field(default_factory=Resends)
     draining: bool = False
 
 
@@ -79,6 +85,7 @@ async def serve(exchange: Exchange, house: House) -> None:
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
+    exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
     route = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
@@ -113,6 +120,7 @@ def authenticate(exchange: Exchange, directory: Directory) -> Grant:
         entry = exchange.entry
         entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
         entry.key, entry.key_prefix = grant.key, grant.key_prefix
+        entry.tags = dict(grant.tags)
         reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
         if reason:
             raise key_refused(reason)
