@@ -47,7 +47,8 @@ def set_unknown_price(change: ChangeSet, values: Mapping[str, Any]) -> None:
     for name in RATE_NAMES:
         if name in values:
             setattr(row, name, values[name])
-    change.save(row)
+    if not row._state.adding or row.rates() != UnknownModelPrice().rates():
+        change.save(row)
 
 
 def add_price(change: ChangeSet, price: Price) -> bool:
@@ -84,8 +85,11 @@ def store_unpriced(found: Mapping[UnpricedKey, Unpriced]) -> None:
 
 def still_unpriced(now: datetime) -> list[UnpricedModel]:
     """Models that were used without a price and have none by now, the latest first."""
+    rows = list(UnpricedModel.objects.all()[:MOST_UNPRICED])
+    if not rows:
+        return []
     book = load_price_book()
-    return [row for row in UnpricedModel.objects.all()[:MOST_UNPRICED] if not _has_price(book, row, now)]
+    return [row for row in rows if not _has_price(book, row, now)]
 
 
 def _has_price(book: PriceBook, row: UnpricedModel, now: datetime) -> bool:
