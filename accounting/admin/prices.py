@@ -31,7 +31,10 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Price
-        exclude = ("shipped",)
+        fields = (
+            *("provider", "model", "valid_from", "source", *RATE_NAMES, "long_above", *LONG_NAMES, *FAST_NAMES),
+            *("batch_multiplier", "geo_multipliers", "web_search_per_1000"),
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")

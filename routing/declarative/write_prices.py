@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from accounting.models import Price
-from accounting.money.price_book import RATE_NAMES
+from accounting.money.price_book import RATE_NAMES, number
 from accounting.money.price_store import add_price, set_unknown_price
 from routing.declarative.problems import Path
 from routing.declarative.schema import Item
@@ -35,4 +35,6 @@ def _columns(item: Item) -> dict[str, Any]:
     columns = dict(item.values)
     for prefix, part in (("long_", "long_context"), ("fast_", "fast")):
         columns |= {f"{prefix}{name}": value for name, value in (columns.pop(part, None) or {}).items()}
+    if "geo_multipliers" in columns:
+        columns["geo_multipliers"] = {name: number(value) for name, value in columns["geo_multipliers"].items()}
     return columns

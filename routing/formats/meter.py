@@ -44,6 +44,17 @@ class _Answer(msgspec.Struct):
     model: Any = None
 
 
+class _Block(msgspec.Struct):
+    text: str = ""
+    thinking: str = ""
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Content(msgspec.Struct):
+    content: list[_Block] = []
+
+
+_content = msgspec.json.Decoder(_Content)
 _delta = msgspec.json.Decoder(_DeltaEvent)
 _event = msgspec.json.Decoder(_Event)
 _error = msgspec.json.Decoder(ErrorObject)
@@ -203,6 +214,15 @@ def usage_of(body: bytes, headers: Headers | None = None) -> Usage:
     told = {name: header(headers or [], key) for name, key in _COUNT_HEADERS.items()}
     cross_check(usage, {name: int(value) for name, value in told.items() if value.isdigit() and len(value) < 19})
     return usage
+
+
+def characters_of(body: bytes) -> int:
+    """How much the model has said in an answer that is not a stream."""
+    try:
+        blocks = _content.decode(body).content
+    except _UNREADABLE:
+        return 0
+    return sum(len(block.text) + len(block.thinking) + len(bytes(block.input)) for block in blocks)
 
 
 def cross_check(usage: Usage, told: object) -> None:

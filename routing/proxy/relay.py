@@ -10,7 +10,7 @@ from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Headers, header
 from routing.formats.errors import stream_error
 from routing.formats.faults import FormatError, StreamFailure
 from routing.formats.headers import for_client
-from routing.formats.meter import StreamMeter, usage_of
+from routing.formats.meter import StreamMeter, characters_of, usage_of
 from routing.formats.response import translate_response
 from routing.formats.stream import StreamTranslator, ping, stream_headers, stream_translator
 from routing.formats.wording import scrub
@@ -250,7 +250,8 @@ async def relay_whole(exchange: Exchange, answer: Answer, provider: ProviderConf
     entry, client = exchange.entry, exchange.call.format
     if entry.operation == MESSAGES:
         usage = usage_of(body, answer.headers if provider.format == BEDROCK else [])
-        usage.complete(size=exchange.size, characters=len(body) if usage.seen else 0)
+        told = usage.output_known and usage.output
+        usage.complete(size=exchange.size, characters=0 if told else characters_of(body))
         exchange.used(usage)
     if entry.stream and client == BEDROCK and answer.content_type:
         raise upstream_failed("The upstream's answer was not a stream.", "upstream_answer")
