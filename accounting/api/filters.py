@@ -11,7 +11,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounting.models import RequestRecord
+from accounting.models import Price, RequestRecord
 
 _PAGING = frozenset({"page", "page_size", "format"})
 
@@ -92,4 +92,16 @@ class RecordFilter(django_filters.FilterSet):
             "provider",
             "upstream_model",
             "reason",
+            "resend_of",
         )
+
+
+class PriceFilter(django_filters.FilterSet):
+    """Exact values, as the rows have them."""
+
+    shipped = FlagFilter("shipped", help_text="true or false.")
+
+    class Meta:
+        model = Price
+        form = StrictForm
+        fields = ("provider", "model")

@@ -3,6 +3,7 @@
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
+from accounting.models.prices import Price, UnknownModelPrice, UnpricedModel
 from accounting.models.records import AuditEvent, RequestRecord
 
 __all__ = [
@@ -10,10 +11,13 @@ __all__ = [
     "AuditEvent",
     "Membership",
     "OneTimeLink",
+    "Price",
     "Project",
     "RequestRecord",
     "Revision",
     "Team",
+    "UnknownModelPrice",
+    "UnpricedModel",
     "User",
     "Versioned",
     "VirtualKey",

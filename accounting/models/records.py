@@ -69,6 +69,9 @@ class RequestRecord(models.Model):
     cost_usd = MoneyField(default=0)
     price = models.JSONField(null=True, help_text="The price row's id and the unit prices used.")
     tags = models.JSONField(default=dict, help_text="The key's, as they were.")
+    resend_of = models.CharField(
+        max_length=40, blank=True, help_text="The request whose stream failed and that the client sent once more."
+    )
 
     ttft_ms = models.FloatField(null=True)
     duration_ms = models.FloatField()

@@ -90,5 +90,6 @@ class Entry(msgspec.Struct, omit_defaults=True):
     price: dict[str, Any] | None = None
     lines: list[Line] = []
     tags: dict[str, str] = {}
+    resend_of: str = ""
     ttft_ms: float | None = None
     duration_ms: float = 0.0

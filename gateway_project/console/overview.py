@@ -10,6 +10,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from accounting.models import AuditEvent, Project, RequestRecord, Team, VirtualKey
+from accounting.money.price_store import still_unpriced
 from routing.conf import check_targets
 from routing.models import CompatibilitySuggestion, ModelAlias, Provider, Route, RouteTarget
 
@@ -131,6 +132,7 @@ def read_overview(now: datetime) -> Overview:
         *_route_problems(routes),
         *_alias_problems(aliases),
         *_suggestions(),
+        *_unpriced(now),
         *expiring,
     ]
     return Overview(
@@ -241,6 +243,22 @@ def _suggestions() -> list[Problem]:
     address = reverse("admin:routing_compatibilityrule_changelist")
     return [
         Problem(f"An upstream refused the beta {names[0]}{more}: decide what becomes of it.", address, serious=False)
+    ]
+
+
+def _unpriced(now: datetime) -> list[Problem]:
+    """Models that were used lately and have no price."""
+    found = still_unpriced(now)
+    if not found:
+        return []
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    what = "fast mode of the model" if found[0].fast else "model"
+    return [
+        Problem(
+            f"The {what} {found[0].model}{more} has no price.",
+            reverse("admin:accounting_price_changelist"),
+            serious=False,
+        )
     ]
 
 

@@ -39,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("accounting", "Membership", "Memberships"),
         ),
     ),
+    ("Money", (("accounting", "Price", "Prices"),)),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
     ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
 )

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from django.db import DatabaseError, Error, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
 from accounting.models import Revision
+from accounting.money.price_store import load_price_book, store_unpriced
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
 from gateway_project.telemetry import logger
@@ -23,6 +25,7 @@ from routing.compatibility import store_observations
 from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
+from routing.proxy.billing import Billing
 from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
@@ -43,6 +46,7 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
+        billing = Billing()
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),
@@ -52,7 +56,8 @@ class Runtime:
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
             observations=Observations(),
-            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL),
+            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL, billing),
+            billing=billing,
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
@@ -70,6 +75,15 @@ class Runtime:
     def draining(self, value: bool) -> None:
         self.house.draining = value
 
+    def settle(self, exchange: Exchange) -> None:
+        """What is done with every request that ends, just before its record is kept: it is priced."""
+        entry, house = exchange.entry, self.house
+        if exchange.usage is not None and entry.attempts:
+            provider = house.snapshot.providers.get(entry.provider)
+            house.billing.charge(entry, exchange.usage, provider, kind=exchange.line_kind, free=exchange.free)
+        if entry.outcome == "upstream_error" and entry.stream and exchange.reply.started:
+            house.resends.failed(entry, exchange.size, time.monotonic())
+
     @property
     def active(self) -> int:
         """How many requests are running, those included whose client has left."""
@@ -81,6 +95,7 @@ class Runtime:
         house = self.house
         return (
             house.snapshot.revision >= 0
+            and house.billing.book.revision >= 0
             and house.directory.revision >= 0
             and house.recorder.accepting
             and not house.draining
@@ -154,6 +169,8 @@ class Watcher:
             if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
                 self._house.snapshot = load_snapshot()
                 self._swapped(self._house.snapshot)
+            if numbers.get(Revision.PRICES, 0) != self._house.billing.book.revision:
+                self._house.billing.book = load_price_book()
             if numbers.get(OWNERSHIP, 0) != self._house.passthrough.owners.revision:
                 refresh_owners(self._house.passthrough.owners)
         except DatabaseError as error:
@@ -188,13 +205,27 @@ class Watcher:
             close_old_connections()
             log.debug("the status of credentials cannot be written yet", error=str(error)[:300])
 
+    def tell_unpriced(self) -> None:
+        """Writes down which models had no price; while the database is away it is kept."""
+        found = self._house.billing.take()
+        if not found:
+            return
+        try:
+            store_unpriced(found)
+        except Error as error:
+            close_old_connections()
+            self._house.billing.give_back(found)
+            log.debug("models without a price cannot be written down yet", error=str(error)[:300])
+
     def _run(self) -> None:
         try:
             while not self._stopped.wait(POLL_SECONDS):
                 self.refresh()
                 self.tell_refreshes()
+                self.tell_unpriced()
                 self.tell(self._house.observations.take())
             self.tell(self._house.observations.take_all())
+            self.tell_unpriced()
         finally:
             connection.close()
 
