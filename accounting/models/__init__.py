@@ -2,18 +2,37 @@
 
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
+from accounting.models.ledger import LedgerEntry, Rerating
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
 from accounting.models.records import AuditEvent, RequestRecord
+from accounting.models.rollups import (
+    DailyTotals,
+    DailyUsage,
+    HourlyOutcomes,
+    HourlyTotals,
+    HourlyUsage,
+    MonthlyUsage,
+    UsageDimension,
+)
 
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "DailyTotals",
+    "DailyUsage",
+    "HourlyOutcomes",
+    "HourlyTotals",
+    "HourlyUsage",
+    "LedgerEntry",
     "Membership",
+    "MonthlyUsage",
     "OneTimeLink",
     "Project",
     "RequestRecord",
+    "Rerating",
     "Revision",
     "Team",
+    "UsageDimension",
     "User",
     "Versioned",
     "VirtualKey",
