@@ -110,7 +110,7 @@ def _statement(vendor: str) -> str:
     values = ", ".join((moment, cost, *columns.values()))
     table = RequestRecord._meta.db_table
     return (
-        f'INSERT INTO "{table}" ({names}) SELECT {values} FROM {source} '  # noqa: S608  names of our own columns only
+        f'INSERT INTO "{table}" ({names}) SELECT {values} FROM {source} '
         "ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     )
 
@@ -131,7 +131,7 @@ def _line_statement(vendor: str) -> str:
     names = ", ".join(f'"{column}"' for column in written)
     source = f'{_source(vendor, Line, LedgerEntry, 1)} JOIN "{RequestRecord._meta.db_table}" record'
     return (
-        f'INSERT INTO "{LedgerEntry._meta.db_table}" ({names}) SELECT {", ".join(written.values())} '  # noqa: S608
+        f'INSERT INTO "{LedgerEntry._meta.db_table}" ({names}) SELECT {", ".join(written.values())} '
         f"FROM {source} ON record.request_id = {name} WHERE true ON CONFLICT (request_id, number) DO NOTHING RETURNING id"
     )
 

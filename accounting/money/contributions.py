@@ -64,7 +64,7 @@ def contributions(chosen: Chosen) -> Statement:
     }
     totals = identity(tuple(blank.values()))
     sql = (
-        f"SELECT {full} AS dimension_id, {totals} AS totals_id, part.* FROM "  # noqa: S608  names of our own columns only
+        f"SELECT {full} AS dimension_id, {totals} AS totals_id, part.* FROM "
         f"({_records(chosen)} UNION ALL {_lines(chosen)}) AS part"
     )
     return Statement(sql, (*chosen.lines_with, *chosen.records_with, *chosen.lines_with))
@@ -72,7 +72,7 @@ def contributions(chosen: Chosen) -> Statement:
 
 def _records(chosen: Chosen) -> str:
     sums = ", ".join(f"SUM(l.{name}) AS {name}" for name in SHARED)
-    lines = f"SELECT l.request_id, {sums} FROM {LINES} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"  # noqa: S608
+    lines = f"SELECT l.request_id, {sums} FROM {LINES} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
     measures = {
         "requests": "1",
         "errors": _flag("r.outcome IN ('upstream_error', 'shut_down')"),
@@ -86,7 +86,7 @@ def _records(chosen: Chosen) -> str:
     }
     columns = _columns("r", {"model": "upstream_model"}, "r.started_at", "r.outcome", "r.reason", measures)
     source = f"{RECORDS} r LEFT JOIN ({lines}) lines ON lines.request_id = r.request_id"
-    return f"SELECT {columns} FROM {source} WHERE {chosen.records}"  # noqa: S608
+    return f"SELECT {columns} FROM {source} WHERE {chosen.records}"
 
 
 def _lines(chosen: Chosen) -> str:
@@ -97,7 +97,7 @@ def _lines(chosen: Chosen) -> str:
         "adjustment_usd": f"CASE WHEN l.kind = '{ADJUSTMENT}' THEN l.cost_usd ELSE 0 END",
     }
     columns = _columns("l", {}, "l.at", "CAST('' AS text)", "CAST('' AS text)", measures)
-    return f"SELECT {columns} FROM {LINES} l WHERE {chosen.lines}"  # noqa: S608
+    return f"SELECT {columns} FROM {LINES} l WHERE {chosen.lines}"
 
 
 def _columns(

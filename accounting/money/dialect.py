@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from accounting.models.money import PLACES
+from accounting.money.periods import Unit
 
-Unit = Literal["hour", "day", "month"]
 STORING, RATING = 0x6C6564, 0x726174  # keys of PostgreSQL's advisory locks: roll-ups, and re-ratings
 _KEPT: dict[Unit, tuple[int, str]] = {"hour": (13, ":00:00"), "day": (10, " 00:00:00"), "month": (7, "-01 00:00:00")}
 

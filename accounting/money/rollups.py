@@ -19,7 +19,8 @@ from accounting.models import (
     UsageDimension,
 )
 from accounting.money.contributions import MEASURES, NAMES, TOTALS, Chosen, Statement, contributions, summed
-from accounting.money.dialect import Unit, among, beginning, in_sqlite, listed, no_tags
+from accounting.money.dialect import among, beginning, in_sqlite, listed, no_tags
+from accounting.money.periods import Unit
 
 DIMENSIONS = UsageDimension._meta.db_table
 OUTCOMES = HourlyOutcomes._meta.db_table
@@ -89,7 +90,7 @@ def _dimensions(by: str) -> str:
     }
     names = ", ".join(f'"{name}"' for name in NAMES)
     return (
-        f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {_PART} "  # noqa: S608
+        f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {_PART} "
         f"WHERE NOT EXISTS (SELECT 1 FROM {DIMENSIONS} known WHERE known.id = {_PART}.{by}) ORDER BY 1 "
         "ON CONFLICT (id) DO NOTHING"
     )
@@ -99,7 +100,7 @@ def _level(level: Level) -> str:
     columns = ", ".join(MEASURES)
     grown = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in MEASURES)
     return (
-        f"INSERT INTO {level.table} AS kept (dimension_id, bucket, {columns}) "  # noqa: S608
+        f"INSERT INTO {level.table} AS kept (dimension_id, bucket, {columns}) "
         f"SELECT {level.by}, {beginning(level.unit, 'hour')}, {summed()} FROM {_PART} GROUP BY 1, 2 ORDER BY 1, 2 "
         f"ON CONFLICT {_KEY} DO UPDATE SET {grown}"
     )
@@ -107,7 +108,7 @@ def _level(level: Level) -> str:
 
 def _outcomes() -> str:
     return (
-        f"INSERT INTO {OUTCOMES} AS kept (dimension_id, bucket, outcome, reason, requests) "  # noqa: S608
+        f"INSERT INTO {OUTCOMES} AS kept (dimension_id, bucket, outcome, reason, requests) "
         f"SELECT totals_id, hour, outcome, reason, SUM(requests) FROM {_PART} WHERE outcome NOT IN ('', 'served') "
         "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 ON CONFLICT (dimension_id, bucket, outcome, reason) "
         "DO UPDATE SET requests = kept.requests + excluded.requests"
