@@ -106,9 +106,9 @@ def moment(value: datetime) -> Any:
 
 
 def read_moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)
+    """SQLite gives texts, and for columns that it knows naive moments, all of UTC."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read_money(value: Any) -> Decimal:
