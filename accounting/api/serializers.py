@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from accounting.models import RequestRecord
+from accounting.models import LedgerEntry, RequestRecord
 
 
 class RefusalSerializer(serializers.Serializer[Any]):
@@ -81,5 +81,41 @@ class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
             "ttft_ms",
             "duration_ms",
             "error",
+        )
+        read_only_fields = fields
+
+
+class LedgerSerializer(serializers.ModelSerializer[LedgerEntry]):
+    tokens = TokensSerializer(source="*")
+    tags = serializers.DictField(child=serializers.CharField())
+    price = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = LedgerEntry
+        fields = (
+            "request_id",
+            "number",
+            "kind",
+            "attempt",
+            "at",
+            "team",
+            "project",
+            "key",
+            "key_prefix",
+            "user",
+            "session_id",
+            "alias",
+            "provider",
+            "model",
+            "tags",
+            "tokens",
+            "web_searches",
+            "cost_usd",
+            "price",
+            "estimated",
+            "adjusts",
+            "reason",
+            "actor",
+            "posted_at",
         )
         read_only_fields = fields
