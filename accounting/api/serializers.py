@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from accounting.models import Price, RequestRecord
+from accounting.models import LedgerEntry, Price, RequestRecord
 from accounting.models.prices import FAST_NAMES, LONG_NAMES
 from accounting.money.price_book import RATE_NAMES, number
 
@@ -157,3 +157,39 @@ class PriceSerializer(serializers.ModelSerializer[Price]):
 
 def _five(price: Price, names: tuple[str, ...]) -> dict[str, str]:
     return {short: number(getattr(price, name)) for short, name in zip(RATE_NAMES, names, strict=True)}
+
+
+class LedgerSerializer(serializers.ModelSerializer[LedgerEntry]):
+    tokens = TokensSerializer(source="*")
+    tags = serializers.DictField(child=serializers.CharField())
+    price = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = LedgerEntry
+        fields = (
+            "request_id",
+            "number",
+            "kind",
+            "attempt",
+            "at",
+            "team",
+            "project",
+            "key",
+            "key_prefix",
+            "user",
+            "session_id",
+            "alias",
+            "provider",
+            "model",
+            "tags",
+            "tokens",
+            "web_searches",
+            "cost_usd",
+            "price",
+            "estimated",
+            "adjusts",
+            "reason",
+            "actor",
+            "posted_at",
+        )
+        read_only_fields = fields
