@@ -38,7 +38,7 @@ class RouteForm(VersionedForm):
         labels=RETRY_LABELS,
         required=False,
         initial=list(RETRYABLE),
-        help_text="Failures after which the next target is asked.",
+        help_text="Failures after which the next target is asked. 400, 413 and 422 never count.",
     )
 
     class Meta:
@@ -77,7 +77,7 @@ def _judged(form: Any) -> tuple[bool, int, bool]:
 class TargetInline(ConsoleInline):
     model = RouteTarget
     formset = TargetFormSet
-    row_fields = ("provider", "model", "tier", "weight", "enabled")
+    row_fields = ("provider", "model", "tier", "weight", "max_concurrent", "enabled")
     verbose_name = "target"
     verbose_name_plural = "targets, in their order: tier 0 first"
 
@@ -101,7 +101,7 @@ class RouteAdmin(ConsoleAdmin):
         (None, {"fields": ("name", ("strategy", "sticky"), "enabled")}),
         (
             "When a call fails",
-            {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
+            {"fields": ("retry_on", ("max_attempts", "deadline"), ("cooldown", "breaker_failures", "breaker_window"))},
         ),
     )
 
