@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.breaker import DIED, MOMENT, Change, Entry, availability, forbidden
+from routing.breaker import DIED, FORGET_TTFT, MOMENT, Change, Entry, availability, forbidden
 from routing.retry_budget import RetryBudget
 from routing.targets import BreakerState, ControlConf, RouteConf, TargetConf, TargetHealth
 from routing.vitals import thinned

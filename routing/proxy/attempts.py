@@ -76,14 +76,19 @@ class Attempts:
         """The first answer with a status of 2xx. Raises the last call's `Fault` if there is none, and `GatewayError` if
         no call could be made at all."""
         target = self._first_target()
-        while True:
-            self.target = target
-            try:
-                return await self._call(target)
-            except Fault as fault:
-                if self._final(fault):
-                    raise
-                target = await self._next_target(fault)
+        budget = self._health.retries
+        budget.called(time.monotonic())
+        try:
+            while True:
+                self.target = target
+                try:
+                    return await self._call(target)
+                except Fault as fault:
+                    if self._final(fault):
+                        raise
+                    target = await self._next_target(fault)
+        finally:
+            budget.answered()
 
     def _first_target(self) -> TargetConf:
         now = time.monotonic()
@@ -93,7 +98,6 @@ class Attempts:
         if target is None:  # all were taken away between the choice and the call
             seconds = max(1, round(self._turns.soonest(now)))
             raise overloaded(f"No provider can serve this at the moment; try again in {seconds} s.", seconds)
-        self._health.retries.called(now)
         return target
 
     def _final(self, fault: Fault) -> bool:
