@@ -100,7 +100,8 @@ class Runtime:
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
         if settings.REDIS_URL:
-            self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix_of(settings.SECRET_KEY))
+            prefix = prefix_of(settings.SECRET_KEY, str(settings.DATABASES["default"]["NAME"]))
+            self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
             self._sharing.start()
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)

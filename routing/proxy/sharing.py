@@ -226,6 +226,7 @@ def _read(text: bytes) -> tuple[str, News, float] | None:
     return str(process), news, numbers[2]
 
 
-def prefix_of(secret: str) -> str:
-    """A name in Redis for everything of one installation: all its processes have the same secret key."""
-    return f"gateway:{hashlib.blake2b(secret.encode(), digest_size=8, person=b'targets').hexdigest()}:targets"
+def prefix_of(secret: str, database: str) -> str:
+    """A name in Redis that all processes of one installation have in common: they share a secret key and a database."""
+    digest = hashlib.blake2b(f"{secret}\0{database}".encode(), digest_size=8, person=b"targets")
+    return f"gateway:{digest.hexdigest()}:targets"
