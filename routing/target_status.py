@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import close_old_connections, connection
+from django.db.models import OuterRef, Q, Subquery
 
 from routing.health import Health, TargetReport
 from routing.models import Provider, RouteTarget, TargetControl, TargetStatus
@@ -139,6 +140,18 @@ class ShownTarget:
         return {"open": "bad", "half open": "warn", "resting": "warn", "rests": "warn", "drained": "warn"}.get(
             self.state, "good" if self.reporting else "calm"
         )
+
+
+def opened_of(provider: str, now: datetime) -> Subquery:
+    """For a query whose field `provider` is a provider's name: the model of one of its targets whose breaker is open."""
+    said = TargetStatus.objects.filter(provider=OuterRef(provider), seen_at__gte=now - SILENT)
+    return Subquery(said.filter(figures__state__in=["open", "half_open"]).order_by("model").values("model")[:1])
+
+
+def ordered_of(provider: str, now: datetime) -> Subquery:
+    """For a query whose field `provider` is a provider's id: the model of one of its targets that an order stops."""
+    orders = TargetControl.objects.filter(Q(drained=True) | Q(rest_until__gt=now), provider=OuterRef(provider))
+    return Subquery(orders.order_by("model").values("model")[:1])
 
 
 def read_targets(now: datetime, *, provider: str = "") -> list[ShownTarget]:

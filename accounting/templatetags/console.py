@@ -21,6 +21,7 @@ WORDS = {
     "routetarget": "route target",
     "onetimelink": "one-time link",
     "compatibilityrule": "compatibility rule",
+    "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
 }
 

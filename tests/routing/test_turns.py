@@ -55,7 +55,10 @@ def test_the_wait_for_the_only_target(kind: int, asked: float | None, calls: int
     order.first(10.0)
     order.failed(A, 10.0, kind=kind, asked=asked, calls=calls)
     found = order.next(10.0)
-    assert found == (None if moment is None else (A, pytest.approx(moment)))
+    assert (found is None) == (moment is None)
+    if found is not None:
+        assert found[0] is A
+        assert found[1] == pytest.approx(moment)
 
 
 def test_waits_are_spread_over_their_whole_length() -> None:
@@ -63,7 +66,9 @@ def test_waits_are_spread_over_their_whole_length() -> None:
         order = turns(A, chance=chance)
         order.first(0.0)
         order.failed(A, 0.0, kind=500, asked=None, calls=1)
-        assert order.next(0.0) == (A, pytest.approx(chance * FIRST_PAUSE))
+        found = order.next(0.0)
+        assert found is not None
+        assert found[1] == pytest.approx(chance * FIRST_PAUSE)
 
 
 def test_of_two_that_rest_the_one_that_is_back_first_is_awaited() -> None:
@@ -72,7 +77,10 @@ def test_of_two_that_rest_the_one_that_is_back_first_is_awaited() -> None:
     order.failed(A, 0.0, kind=429, asked=1.8, calls=1)
     order.next(0.0)
     order.failed(B, 0.1, kind=429, asked=0.5, calls=1)
-    assert order.next(0.1) == (B, pytest.approx(0.1 + 0.5 * 1.05))
+    found = order.next(0.1)
+    assert found is not None
+    assert found[0] is B
+    assert found[1] == pytest.approx(0.1 + 0.5 * 1.05)
 
 
 def test_an_untried_target_that_rests_for_long_is_left_alone_and_a_short_rest_is_awaited() -> None:
