@@ -23,6 +23,7 @@ WORDS = {
     "onetimelink": "one-time link",
     "unknownmodelprice": "price of unknown models",
     "compatibilityrule": "compatibility rule",
+    "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
 }
 

@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "Provider", "Providers"),
             ("routing", "Route", "Routes"),
             ("routing", "ModelAlias", "Aliases"),
+            ("routing", "TargetControl", "Targets"),
             ("routing", "CompatibilityRule", "Compatibility"),
         ),
     ),

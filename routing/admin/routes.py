@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
@@ -45,7 +46,7 @@ class RouteForm(VersionedForm):
         labels=RETRY_LABELS,
         required=False,
         initial=list(RETRYABLE),
-        help_text="Failures after which the next target is asked.",
+        help_text="Failures after which the next target is asked. 400, 413 and 422 never count.",
     )
     conditions = ConditionsField(
         label="Conditions",
@@ -71,6 +72,23 @@ class RouteForm(VersionedForm):
                 self.add_error(name, sentence)
 
 
+class TargetForm(VersionedForm):
+    max_concurrent = forms.IntegerField(
+        label="At once",
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        initial=0,
+        help_text="Most calls under way at once, in each server process; 0 is no limit.",
+    )
+
+    def clean_max_concurrent(self) -> int:
+        """Left empty it is no limit; a form that does not ask for it leaves it as it is."""
+        if self.add_prefix("max_concurrent") not in self.data:
+            return int(self.instance.max_concurrent)
+        return self.cleaned_data["max_concurrent"] or 0
+
+
 class TargetFormSet(VersionedFormSet):
     """The targets of a route, judged as a whole."""
 
@@ -94,8 +112,9 @@ def _judged(form: Any) -> tuple[bool, int, bool]:
 
 class TargetInline(ConsoleInline):
     model = RouteTarget
+    form = TargetForm
     formset = TargetFormSet
-    row_fields = ("provider", "model", "tier", "weight", "enabled")
+    row_fields = ("provider", "model", "tier", "weight", "max_concurrent", "enabled")
     verbose_name = "target"
     verbose_name_plural = "targets, in their order: tier 0 first"
 
@@ -119,7 +138,7 @@ class RouteAdmin(PreviewingAdmin):
         (None, {"fields": ("name", ("strategy", "sticky"), "enabled")}),
         (
             "When a call fails",
-            {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
+            {"fields": ("retry_on", ("max_attempts", "deadline"), ("cooldown", "breaker_failures", "breaker_window"))},
         ),
         ("Requests for another route", {"fields": ("conditions",)}),
     )

@@ -122,6 +122,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
                 "model": target.model,
                 "tier": target.tier,
                 "weight": target.weight,
+                "max_concurrent": target.max_concurrent,
                 "enabled": target.enabled,
             }
             for target in targets
@@ -129,6 +130,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
         "max_attempts": route.max_attempts,
         "retry_on": route.retry_on,
         "cooldown": route.cooldown,
+        "deadline": route.deadline,
         "breaker": {"failures": route.breaker_failures, "window": route.breaker_window},
         "conditions": route.conditions,
     }

@@ -26,6 +26,7 @@ from routing.proxy import attempts, catalogue
 from routing.proxy.billing import Billing
 from routing.proxy.drains import Drains
 from routing.proxy.errors import (
+    GatewayError,
     invalid,
     key_refused,
     no_such_file,
@@ -181,10 +182,13 @@ async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, hou
             sent.let_go()
             stream = StreamRelay(exchange, answer, provider, ping=house.ping_seconds)
             await stream.run()
-            sent.ended(good=stream.meter.finished or exchange.reply.left)
+            sent.streamed(finished=stream.meter.finished)
         else:
             await relay_whole(exchange, answer, provider)
             sent.ended(good=True)
+    except GatewayError as error:  # the answer began, and never came to its end
+        sent.ended(good=False, words=error.message)
+        raise
     finally:
         sent.ended(good=None)
         if inference:

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -31,9 +32,11 @@ from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
+from routing.proxy.sharing import Sharing, prefix_of
 from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
+from routing.target_status import StatusWriter
 
 POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
@@ -65,6 +68,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(self.house, self._swapped, store=store_observations)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sharing: Sharing | None = None
         self._pruning: set[asyncio.Task[None]] = set()
 
     @property
@@ -109,6 +113,10 @@ class Runtime:
 
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if settings.REDIS_URL:
+            prefix = prefix_of(settings.SECRET_KEY, str(settings.DATABASES["default"]["NAME"]))
+            self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
+            self._sharing.start()
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
         self._watcher.start()
@@ -123,17 +131,20 @@ class Runtime:
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
+        if self._sharing is not None:
+            await self._sharing.stop()
         await self.house.passthrough.close()
         await self.house.upstreams.close()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
 
     def _swapped(self, snapshot: Snapshot) -> None:
-        """In the watcher's thread: connections that the new picture does not need are closed by the loop."""
+        """In the watcher's thread: the loop closes connections that the new picture does not need, and takes its orders."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._prune, snapshot)
 
     def _prune(self, snapshot: Snapshot) -> None:
+        self.house.health.obey(snapshot.controls, time.monotonic(), datetime.now(UTC))
         task = asyncio.ensure_future(self.house.upstreams.keep_only(snapshot.providers.values()))
         self._pruning.add(task)
         task.add_done_callback(self._pruning.discard)
@@ -150,6 +161,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._away = False
         self._told: dict[int, CredentialStatus] = {}
+        self._status = StatusWriter(house.health)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="configuration", daemon=True)
@@ -217,6 +229,17 @@ class Watcher:
             self._house.billing.give_back(found)
             log.debug("models without a price cannot be written down yet", error=str(error)[:300])
 
+    def tell_health(self) -> None:
+        """Writes how targets are doing, where that has changed; at the end, that this process says nothing more."""
+        try:
+            if self._stopped.is_set():
+                self._status.leave()
+            else:
+                self._status.write()
+        except Error as error:
+            close_old_connections()
+            log.debug("the status of targets cannot be written yet", error=str(error)[:300])
+
     def _run(self) -> None:
         try:
             while not self._stopped.wait(POLL_SECONDS):
@@ -224,6 +247,8 @@ class Watcher:
                 self.tell_refreshes()
                 self.tell_unpriced()
                 self.tell(self._house.observations.take())
+                self.tell_health()
+            self.tell_health()
             self.tell(self._house.observations.take_all())
             self.tell_unpriced()
         finally:
