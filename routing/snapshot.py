@@ -59,6 +59,10 @@ class AliasConf:
     created_at: datetime
     deprecation: Deprecation | None = None
 
+    def notices(self, now: float) -> list[tuple[bytes, bytes]]:
+        """The headers by which answers tell that the name is deprecated; `now` is a Unix time."""
+        return self.deprecation.headers(now) if self.deprecation else []
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
