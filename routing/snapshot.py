@@ -150,7 +150,7 @@ def _read(revision: int) -> Snapshot:
     usable = {provider.name: provider for provider in providers.values()}
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
     by_name = {route.name: route for route in routes.values()}
-    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()), by_name)
+    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()), routes=by_name)
 
 
 def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
