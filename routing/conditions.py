@@ -256,7 +256,7 @@ _HOLDS: dict[str, Callable[[Test, Facts], bool]] = {
     "stream": lambda test, facts: facts.stream in test.flags,
     "beta": lambda test, facts: _any(test.values, *facts.betas),
     "model": lambda test, facts: _any(test.values, facts.model, facts.plain_model),
-    "prompt_tokens_above": lambda test, facts: facts.prompt_tokens > test.number,
-    "prompt_tokens_below": lambda test, facts: facts.prompt_tokens < test.number,
+    "prompt_tokens_above": lambda test, facts: facts.prompt_tokens is not None and facts.prompt_tokens > test.number,
+    "prompt_tokens_below": lambda test, facts: facts.prompt_tokens is not None and facts.prompt_tokens < test.number,
     "field": lambda test, facts: any(facts.has_field(name) for name in test.values),
 }

@@ -3,11 +3,11 @@
 Each function gives (field, sentence) pairs for whoever saves; `broken` judges everything as it stands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.core.exceptions import ValidationError
 
-from routing.conditions import routes_of
+from routing.conditions import first_problem, routes_of
 from routing.links import AliasLink, Broken, RouteLink, broken_aliases, broken_routes
 from routing.models import ModelAlias, Route
 
@@ -16,18 +16,23 @@ Problems = list[tuple[str, str]]
 
 def problems_of_route(route: Route) -> Problems:
     """What is wrong with the route's conditions, and with those of others if the route becomes as it is now."""
+    if problem := first_problem(route.conditions):
+        return [("conditions", problem)]
     stored = _route_links()
-    before = {link.name: link for _, link in stored}
+    before = [link for _, link in stored]
     after = [link for pk, link in stored if pk != route.pk] + [_route_link(route)]
-    found = _judged(route.name, "conditions", broken_routes(before.values()), broken_routes(after))
-    return found or _names_without_route(route)
+    known = {link.name for link in before}
+    found = _judged(route.name, "conditions", broken_routes(before), broken_routes(after), known)
+    return found or _names_without_route(route, known)
 
 
 def problems_of_alias(alias: ModelAlias) -> Problems:
     """What is wrong with the alias's successor, and with those of others if the alias becomes as it is now."""
     stored = _alias_links()
+    before = [link for _, link in stored]
     after = [link for pk, link in stored if pk != alias.pk] + [_alias_link(alias)]
-    return _judged(alias.name, "successor", broken_aliases(link for _, link in stored), broken_aliases(after))
+    known = {link.name for link in before}
+    return _judged(alias.name, "successor", broken_aliases(before), broken_aliases(after), known)
 
 
 def refuse_named_route(route: Route) -> None:
@@ -55,14 +60,16 @@ def broken() -> tuple[list[Broken], list[Broken]]:
     return routes, broken_aliases(link for _, link in _alias_links())
 
 
-def _judged(name: str, field: str, before: Iterable[Broken], after: list[Broken]) -> Problems:
+def _judged(name: str, field: str, before: Iterable[Broken], after: list[Broken], known: Collection[str]) -> Problems:
+    """Its own fault is told under `field`; a fault elsewhere under what causes it: a new name, or that it is disabled."""
     own = next((each for each in after if each.name == name), None)
     if own is not None:
         text = f"Condition {own.place + 1}: {own.text}" if field == "conditions" else own.text
         return [(field, text)]
     what = "Conditions of the route" if field == "conditions" else "The successor of the alias"
     others = [each for each in _new(before, after) if each.name != name]
-    return [("enabled", f"{what} {others[0].name} would lead nowhere: {others[0].text}")] if others else []
+    cause = "enabled" if name in known else "name"
+    return [(cause, f"{what} {others[0].name} would lead nowhere: {others[0].text}")] if others else []
 
 
 def _new(before: Iterable[Broken], after: Iterable[Broken]) -> list[Broken]:
@@ -70,12 +77,13 @@ def _new(before: Iterable[Broken], after: Iterable[Broken]) -> list[Broken]:
     return [each for each in after if each.name not in known]
 
 
-def _names_without_route(route: Route) -> Problems:
+def _names_without_route(route: Route, known: Collection[str]) -> Problems:
     """Aliases would lose their successor if the route is disabled."""
     if route.enabled or route.pk is None:
         return []
     before = broken_aliases(link for _, link in _alias_links())
-    return _judged("", "successor", before, broken_aliases(link for _, link in _alias_links(disabled=route.pk)))
+    after = broken_aliases(link for _, link in _alias_links(disabled=route.pk))
+    return [("enabled", text) for _, text in _judged("", "successor", before, after, known)]
 
 
 def _route_links() -> list[tuple[int, RouteLink]]:
@@ -99,4 +107,5 @@ def _alias_links(disabled: int | None = None) -> list[tuple[int, AliasLink]]:
 
 
 def _alias_link(alias: ModelAlias) -> AliasLink:
-    return AliasLink(alias.name, alias.enabled and alias.route.enabled, alias.successor)
+    served = alias.enabled and alias.route_id is not None and alias.route.enabled
+    return AliasLink(alias.name, served, alias.successor)

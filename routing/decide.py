@@ -101,7 +101,7 @@ def route_for(inbound: Inbound, grant: Grant, snapshot: Snapshot, unix: float) -
     found = named(snapshot, inbound.model, alias, grant, unix)
     choice = choose_route(found.serving.route, snapshot, lambda: facts_of(inbound, grant))
     sticky = sticky_key(choice.route, inbound.session_id, grant.key_prefix)
-    return Routed(found.alias, found.serving, choice, sticky, found.notices(unix))
+    return Routed(found.alias, found.serving, choice, sticky, found.alias.notices(unix))
 
 
 def targets_for(

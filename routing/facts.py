@@ -25,7 +25,8 @@ Fields = Mapping[str, msgspec.Raw]
 
 @dataclass(slots=True)
 class Facts:
-    """One request as conditions see it. `prompt_tokens` is an estimate; `body` gives the bytes of the request's body."""
+    """One request as conditions see it. `prompt_tokens` is an estimate, None if nothing is known of the size; `body` gives
+    the bytes of the request's body."""
 
     team: str = ""
     project: str = ""
@@ -37,7 +38,7 @@ class Facts:
     stream: bool = False
     betas: tuple[str, ...] = ()
     model: str = ""
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     body: Callable[[], bytes] | None = None
     _fields: Fields | None = field(default=None, init=False, repr=False)
 

@@ -23,10 +23,6 @@ class Named:
     alias: AliasConf
     serving: AliasConf
 
-    def notices(self, now: float) -> list[tuple[bytes, bytes]]:
-        """The headers by which answers tell that the name is deprecated (Unix time)."""
-        return self.alias.deprecation.headers(now) if self.alias.deprecation else []
-
 
 def find_alias(snapshot: Snapshot, inbound: Inbound, grant: Grant) -> AliasConf | None:
     """The alias that the name as asked fits."""
@@ -109,8 +105,7 @@ def _retired(refusing: AliasConf, asked: str, alias: AliasConf, now: float) -> G
 
 
 def _not_served(text: str, alias: AliasConf, now: float) -> GatewayError:
-    headers = tuple(alias.deprecation.headers(now)) if alias.deprecation else ()
-    return GatewayError(404, "not_found_error", text, "retired_model", headers=headers)
+    return GatewayError(404, "not_found_error", text, "retired_model", headers=tuple(alias.notices(now)))
 
 
 def _foundation_of(alias: AliasConf) -> str:

@@ -59,6 +59,10 @@ class AliasConf:
     created_at: datetime
     deprecation: Deprecation | None = None
 
+    def notices(self, now: float) -> list[tuple[bytes, bytes]]:
+        """The headers by which answers tell that the name is deprecated; `now` is a Unix time."""
+        return self.deprecation.headers(now) if self.deprecation else []
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -148,7 +152,8 @@ def _read(revision: int) -> Snapshot:
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
     by_name = {route.name: route for route in routes.values()}
     registry = Registry(SHIPPED, own_rules())
-    return Snapshot(revision, usable, aliases, names, registry, by_name, _read_controls())
+    controls = _read_controls()
+    return Snapshot(revision, usable, aliases, names, registry, routes=by_name, controls=controls)
 
 
 def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:

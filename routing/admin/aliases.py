@@ -74,6 +74,11 @@ class ModelAliasAdmin(PreviewingAdmin):
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         delete_alias(change_set(request), obj)
 
+    def title_of(self, obj: ModelAlias) -> tuple[str, str | None]:
+        title, below = super().title_of(obj)
+        stage = obj.deprecation.stage(timezone.now().timestamp()) if obj.pk and obj.deprecation else "in use"
+        return title, below if stage == "in use" else f"{below}, {stage}"
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         alias = kwargs.get("obj")
         if alias is not None:

@@ -22,9 +22,11 @@ async def answer(exchange: Exchange, snapshot: Snapshot) -> None:
     grant = exchange.grant
     assert grant is not None
     exchange.entry.config_revision = snapshot.revision
-    aliases = listed_aliases(snapshot, grant, time.time())
+    now = time.time()
+    aliases = listed_aliases(snapshot, grant, now)
     subject = exchange.call.subject
     exchange.entry.alias = subject[:300]
+    exchange.notices = next((each.notices(now) for each in aliases if each.name == subject), [])
     if exchange.call.format == BEDROCK:
         body = _profile(subject, aliases) if subject else bedrock.profiles_body([_profile_of(each) for each in aliases])
     else:

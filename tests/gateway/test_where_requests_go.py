@@ -152,6 +152,7 @@ def test_a_retired_name_that_is_refused_is_listed_no_more(own: Gateway, upstream
     assert {"claude-deprecated", "claude-forwarded"} <= listed
     assert "claude-refused" not in listed
     assert own.get("/v1/models/claude-refused").status == 404
+    assert own.get("/v1/models/claude-deprecated").value("deprecation") == "@1767225600"
 
 
 @pytest.mark.parametrize("client", FORMATS)

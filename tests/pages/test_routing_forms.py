@@ -104,6 +104,7 @@ def test_a_name_is_deprecated_in_its_form_and_its_state_shows_in_the_list(world:
     assert stored.deprecated_on == datetime(2026, 1, 1, tzinfo=UTC)
     listing = reverse("admin:routing_modelalias_changelist")
     assert ">deprecated<" in console.get(listing).content.decode()
+    assert "Model alias, deprecated" in console.get(page_of(world.alias)).content.decode()
     ModelAlias.objects.filter(pk=world.alias.pk).update(retires_on=datetime(2026, 2, 1, tzinfo=UTC))
     assert ">retired<" in console.get(listing).content.decode()
     soon = datetime.now(UTC) + timedelta(days=1)

@@ -109,6 +109,11 @@ def test_without_a_session_only_false_holds() -> None:
     assert not holds({"session": "*"}, nobody)
 
 
+@pytest.mark.parametrize("test", ["prompt_tokens_above", "prompt_tokens_below"])
+def test_where_nothing_is_known_of_the_size_no_condition_on_it_holds(test: str) -> None:
+    assert not holds({test: 10}, replace(FACTS, prompt_tokens=None))
+
+
 def test_the_missed_test_is_named() -> None:
     (condition,) = compiled([{"when": {"stream": True, "team": "apps", "field": "nope"}, "route": "r"}])
     assert condition.missed(FACTS) == "team"

@@ -274,6 +274,8 @@ def two_routes(change: ChangeSet) -> tuple[Route, Route]:
         ([condition("eu"), condition("main")], "Condition 2: This leads in a circle: main → main."),
         ([condition("eu", teem="x")], "Condition 1, teem: unknown test; did you mean team?"),
         ([{"when": {}, "route": "eu"}], "Condition 1: it has no test"),
+        ([{"when": {"team": "x"}}], "Condition 1, route: required"),
+        ({"when": 1}, "conditions is a list"),
     ],
 )
 def test_conditions_that_lead_nowhere_are_refused(change: ChangeSet, conditions: list[object], sentence: str) -> None:
@@ -294,8 +296,9 @@ def test_a_route_that_conditions_lead_to_is_kept(change: ChangeSet) -> None:
     said = refusal(error, "enabled")
     assert said == "Conditions of the route main would lead nowhere: The route eu is disabled."
     eu.enabled, eu.name = True, "europe"
-    with pytest.raises(ValidationError, match="There is no route eu"):
+    with pytest.raises(ValidationError) as error:
         services.save_route(change, eu)
+    assert "There is no route eu." in refusal(error, "name")
     main.conditions = []
     services.save_route(change, main)
     services.save_route(change, eu)
@@ -329,6 +332,12 @@ def test_a_successor_that_nothing_serves_or_that_leads_in_a_circle_is_refused(ch
     with pytest.raises(ValidationError) as error:
         services.save_alias(change, new)
     assert refusal(error, "successor") == "The successors lead in a circle: new → old → new."
+
+
+def test_a_name_without_a_route_is_refused_in_words(change: ChangeSet) -> None:
+    with pytest.raises(ValidationError) as error:
+        services.save_alias(change, ModelAlias(name="new"))
+    assert "route" in error.value.message_dict
 
 
 def test_a_name_that_is_a_successor_is_kept_until_something_takes_its_place(change: ChangeSet) -> None:

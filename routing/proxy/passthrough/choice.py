@@ -69,7 +69,7 @@ class _Chooser:
             error.message = f"{where} {error.message.removeprefix('model: ')}"
             raise
         choice = batch_route(found.serving, asked, self._snapshot, self._grant)
-        return Routed(found.alias, found.serving, choice, "", found.notices(self._now))
+        return Routed(found.alias, found.serving, choice, "", found.alias.notices(self._now))
 
 
 def plan_batch(body: bytes, snapshot: Snapshot, grant: Grant, now: float) -> Plan:
@@ -85,8 +85,8 @@ def plan_batch(body: bytes, snapshot: Snapshot, grant: Grant, now: float) -> Pla
 
 
 def batch_route(alias: AliasConf, asked: str, snapshot: Snapshot, grant: Grant) -> RouteChoice:
-    """The route of a name in a batch: conditions see who asks for what; a batch has no stream, session, beta, size or
-    field of its own."""
+    """The route of a name in a batch: conditions see who asks for what. It is not streamed, has no session and no betas;
+    of its size and its fields nothing is known."""
     facts = Facts(grant.team, grant.project, grant.key, grant.key_prefix, grant.tags, model=asked)
     return choose_route(alias.route, snapshot, lambda: facts)
 
