@@ -85,7 +85,8 @@ async def serve(exchange: Exchange, house: House) -> None:
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
+    if exchange.call.operation == MESSAGES:
+        exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
     route = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
