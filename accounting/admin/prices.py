@@ -4,15 +4,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from accounting.admin.formula import TIMES
 from accounting.models import Price, UnknownModelPrice
-from accounting.models.prices import FAST_NAMES, LONG_NAMES
+from accounting.models.prices import FAST_NAMES, LONG_NAMES, TWICE
 from accounting.money.price_book import RATE_NAMES, number
-from accounting.money.price_store import still_unpriced, unknown_price
+from accounting.money.price_store import ONLY, still_unpriced, unknown_price
 from accounting.templatetags.console import day, pill
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.fields import MomentField, TagsField
@@ -39,6 +40,13 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        moment = {name: cleaned.get(name) for name in ("provider", "model", "valid_from")}
+        if all(moment.values()) and Price.objects.filter(shipped=False, **moment).exists():
+            raise ValidationError(TWICE)
+        return cleaned
 
     def clean_geo_multipliers(self) -> Any:
         return self.cleaned_data["geo_multipliers"] or {}
@@ -122,7 +130,7 @@ class UnknownModelPriceAdmin(ConsoleAdmin):
     fields = RATE_NAMES
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        return unknown_price() if object_id == "1" else None
+        return unknown_price() if object_id == str(ONLY) else None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -131,7 +139,9 @@ class UnknownModelPriceAdmin(ConsoleAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        raise Http404
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(self.change_address(ONLY))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if obj._state.adding:

@@ -15,6 +15,10 @@ from accounting.money.price_book import RATE_NAMES, PriceRow, Rates, number
 MOST_DOLLARS = Decimal(10_000)  # for a million tokens
 MOST_FACTOR = Decimal(100)
 MOST_REGIONS = 50
+TWICE = (
+    "There is a price for this provider and model from this time on already. "
+    "Prices are never changed; add one with a later valid_from."
+)
 LONG_NAMES = tuple(f"long_{name}" for name in RATE_NAMES)
 FAST_NAMES = tuple(f"fast_{name}" for name in RATE_NAMES)
 
@@ -110,8 +114,7 @@ class Price(models.Model):
             models.UniqueConstraint(
                 fields=["provider", "model", "valid_from", "shipped"],
                 name="price_once",
-                violation_error_message="There is a price for this provider and model from this time on already. "
-                "Prices are never changed; add one with a later valid_from.",
+                violation_error_message=TWICE,
             ),
             models.CheckConstraint(
                 condition=within((*RATE_NAMES, *LONG_NAMES, *FAST_NAMES, "web_search_per_1000"), MOST_DOLLARS),

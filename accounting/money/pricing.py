@@ -17,7 +17,6 @@ from accounting.money.usage import FALLBACK, MESSAGE, Iteration, Usage
 MOST_COST = Decimal(1_000_000)  # dollars of one line; more is a fault of the upstream or of a price
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal(1).scaleb(-12)
-_PER_MILLION = Decimal(1).scaleb(-6)
 _PER_THOUSAND = Decimal(1).scaleb(-3)
 _ONE = Decimal(1)
 
@@ -53,9 +52,7 @@ def price_usage(
     `model` is the upstream's model id as it was asked for, `regional` whether the call went to a regional endpoint of a cloud.
     The first line is the answer's own. A price that is not known is the book's `unknown`, whose id is None.
     """
-    calls, believed = _calls(usage)
-    if not believed:
-        usage.doubt("iterations_differ")
+    calls = _calls(usage) if usage.iterations else (_Call(MESSAGE, "", _counts(usage)),)
     lines: dict[tuple[str, str, str], Line] = {}
     for call in calls:
         row = _row(call, usage, provider, model, at, book)
@@ -74,22 +71,21 @@ def total_of(lines: Iterable[Line]) -> Decimal:
     return sum((line.cost_usd for line in lines), Decimal(0))
 
 
-def _calls(usage: Usage) -> tuple[list[_Call], bool]:
-    """The model calls to price, the answer's own first; false if the list of iterations contradicts the whole."""
+def _calls(usage: Usage) -> Sequence[_Call]:
+    """The model calls to price, the answer's own first. Notes a doubt if the iterations contradict the whole."""
     whole = _counts(usage)
-    if not usage.iterations:
-        return [_Call(MESSAGE, "", whole)], True
     messages = [each for each in usage.iterations if each.kind == MESSAGE]
     fallbacks = [each for each in usage.iterations if each.kind == FALLBACK]
     extras = [_call(each) for each in usage.iterations if each.kind not in (MESSAGE, FALLBACK)]
     if fallbacks:
         named = [*messages, *fallbacks]
         if any(_sums_to(each, whole) for each in (named, fallbacks, messages)):
-            return [*map(_call, named), *extras], True
-        return [_Call(MESSAGE, "", whole), *extras], False
+            return [*map(_call, named), *extras]
+        usage.doubt("iterations_differ")
+        return [_Call(MESSAGE, "", whole), *extras]
     if len(messages) > 1 and _sums_to(messages, whole):
-        return [*_split(messages, whole), *extras], True
-    return [_Call(MESSAGE, "", whole), *extras], True
+        return [*_split(messages, whole), *extras]
+    return [_Call(MESSAGE, "", whole), *extras]
 
 
 def _counts(usage: Usage) -> Counts:
@@ -183,10 +179,9 @@ def _finished(lines: list[Line], usage: Usage) -> list[Line]:
     lines[0].web_searches = usage.web_searches
     for line in lines:
         price = line.price or {}
-        cost = _EXACT.multiply(line.cost_usd, _PER_MILLION)
-        for name in ("batch", "geo"):
-            if name in price["multipliers"]:
-                cost = _EXACT.multiply(cost, Decimal(price["multipliers"][name]))
+        cost = line.cost_usd.scaleb(-6, _EXACT)
+        for factor in price["multipliers"].values():
+            cost = _EXACT.multiply(cost, Decimal(factor))
         if line.web_searches:
             each = _EXACT.multiply(Decimal(price["web_search_per_1000"]), _PER_THOUSAND)
             cost = _EXACT.fma(Decimal(line.web_searches), each, cost)

@@ -25,7 +25,7 @@ _NOUNS = {
     "routetarget": "target",
     "virtualkey": "key",
     "membership": "member",
-    "unknownmodelprice": "",
+    "unknownmodelprice": "the",
 }
 
 

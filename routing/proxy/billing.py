@@ -6,11 +6,12 @@ One per process, used by its loop; `book` is swapped whole when prices change. N
 import threading
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
 from accounting.money.entry import Entry, Line
 from accounting.money.price_book import FAST, PriceBook
 from accounting.money.price_store import Unpriced, UnpricedKey
-from accounting.money.pricing import price_usage, total_of
+from accounting.money.pricing import price_usage
 from accounting.money.usage import Usage
 from gateway_project.telemetry import logger
 from routing.formats.base import BEDROCK, VERTEX
@@ -46,7 +47,7 @@ class Billing:
         )
         if free:
             for line in lines:
-                line.cost_usd, line.price = total_of(()), None
+                line.cost_usd, line.price = Decimal(0), None
         if usage.doubts:
             entry.reason = entry.reason or (DIFFERS if "metrics_differ" in usage.doubts else DOUBTFUL)
             log.warning(
@@ -117,17 +118,22 @@ class Billing:
 
 def fill(entry: Entry, lines: Sequence[Line]) -> None:
     """Adds lines to an entry; its counts and its cost are their sums, its price the first line's."""
-    for line in lines:
-        line.number = len(entry.lines)
-        entry.lines = [*entry.lines, line]
-    entry.cost_usd = total_of(entry.lines)
-    entry.price = entry.lines[0].price if entry.lines else None
-    entry.tokens_input = sum(line.tokens_input for line in entry.lines)
-    entry.tokens_output = sum(line.tokens_output for line in entry.lines)
-    entry.tokens_cache_read = sum(line.tokens_cache_read for line in entry.lines)
-    entry.tokens_cache_write_5m = sum(line.tokens_cache_write_5m for line in entry.lines)
-    entry.tokens_cache_write_1h = sum(line.tokens_cache_write_1h for line in entry.lines)
-    entry.web_searches = sum(line.web_searches for line in entry.lines)
+    entry.lines = [*entry.lines, *lines]
+    first = entry.lines[0]
+    entry.price, entry.cost_usd = first.price, first.cost_usd
+    entry.tokens_input, entry.tokens_output = first.tokens_input, first.tokens_output
+    entry.tokens_cache_read, entry.web_searches = first.tokens_cache_read, first.web_searches
+    entry.tokens_cache_write_5m = first.tokens_cache_write_5m
+    entry.tokens_cache_write_1h = first.tokens_cache_write_1h
+    for number, line in enumerate(entry.lines[1:], 1):
+        line.number = number
+        entry.cost_usd += line.cost_usd
+        entry.tokens_input += line.tokens_input
+        entry.tokens_output += line.tokens_output
+        entry.tokens_cache_read += line.tokens_cache_read
+        entry.tokens_cache_write_5m += line.tokens_cache_write_5m
+        entry.tokens_cache_write_1h += line.tokens_cache_write_1h
+        entry.web_searches += line.web_searches
 
 
 def is_regional(provider: ProviderConf | None, model: str) -> bool:

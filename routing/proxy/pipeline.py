@@ -1,6 +1,6 @@
 """The story of one request, in the order in which it happens. Read this first.
 
-    receive → authenticate → parse → admit → resolve → translate → send → relay + meter → record
+    receive → authenticate → parse → admit → resolve → translate → send → relay + meter → price → record
 
 Nothing here asks the database: configuration is read from `House.snapshot`, identities from `House.directory`. Each step
 raises `GatewayError` when the story ends there; every story ends in exactly one record.
@@ -71,7 +71,7 @@ async def serve(exchange: Exchange, house: House) -> None:
     """One request from its head to its record. Raises `GatewayError` for what the client has to be told."""
     if house.draining:
         raise shutting_down()
-    if house.snapshot.revision < 0 or house.directory.revision < 0:
+    if house.snapshot.revision < 0 or house.directory.revision < 0 or house.billing.book.revision < 0:
         raise not_ready()
     if not house.recorder.accepting:
         raise records_full()
@@ -84,7 +84,8 @@ async def serve(exchange: Exchange, house: House) -> None:
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
+    if exchange.call.operation == MESSAGES:
+        exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
     routed = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
