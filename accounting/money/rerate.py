@@ -18,14 +18,11 @@ from accounting.audit.changes import Actor, changing
 from accounting.models import LedgerEntry, Rerating
 from accounting.models.ledger import ADJUSTMENT
 from accounting.models.money import UNIT
+from accounting.money.bulk import Correction, insert_adjustments
 from accounting.money.dialect import RATING, lock_alone, lock_shared
 from accounting.money.rollups import add_stored
 
 AT_ONCE = 500  # lines in one transaction
-_COPIED = (
-    "request_id", "attempt", "at", "team", "project", "key", "key_prefix", "user", "session_id", "alias", "provider",
-    "model", "tags",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +150,12 @@ def _kept(repriced: Repriced | None) -> Repriced | None:
 
 
 def _adjust(run: Rerating, differing: Sequence[_Differing], now: datetime) -> None:
-    if not differing:
-        return
-    entries = [
-        LedgerEntry(
-            **{name: getattr(each.line, name) for name in _COPIED},
-            number=each.free_number,
-            kind=ADJUSTMENT,
-            cost_usd=each.after.cost - each.before,
-            price=each.after.price,
-            adjusts=each.line.number,
-            rerating=run,
-            reason=run.reason,
-            actor=run.actor,
-            posted_at=now,
-        )
+    corrections = [
+        Correction(each.line.pk, each.free_number, each.after.cost - each.before, each.after.price)
         for each in differing
     ]
-    made = LedgerEntry.objects.bulk_create(entries)
-    add_stored((), [entry.pk for entry in made])
+    if made := insert_adjustments(corrections, run, now):
+        add_stored((), made)
 
 
 def _count(found: dict[tuple[str, str], Change], differing: Sequence[_Differing]) -> None:
