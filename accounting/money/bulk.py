@@ -6,6 +6,7 @@ numbers clamped.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -14,7 +15,8 @@ from typing import Any
 import msgspec
 from django.db import connection, models
 
-from accounting.models import LedgerEntry, RequestRecord
+from accounting.models import LedgerEntry, RequestRecord, Rerating
+from accounting.models.ledger import ADJUSTMENT
 from accounting.models.money import units_of
 from accounting.money.entry import Entry, Line
 
@@ -58,12 +60,30 @@ def insert_lines(entries: Sequence[Entry], stored: Sequence[str]) -> list[int]:
     return found
 
 
-def _run(statement: str, rows: Sequence[Any]) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """An adjustment: of which line (its id), under which number, by how much, and the price that says so."""
+
+    line: int
+    number: int
+    cost_usd: Decimal
+    price: dict[str, Any] | None
+
+
+def insert_adjustments(corrections: Sequence[Correction], run: Rerating, now: datetime) -> list[int]:
+    """Stores adjustments, with the names and the moment of the lines that they correct; returns their ids."""
+    rows = [(each.line, each.number, _cost(each), each.price) for each in corrections]
+    said = [run.pk, run.reason, run.actor, connection.ops.adapt_datetimefield_value(now)]
+    found: list[int] = _run(_adjustment_statement(connection.vendor), rows, said) if rows else []
+    return found
+
+
+def _run(statement: str, rows: Sequence[Any], parameters: Sequence[Any] = ()) -> list[Any]:
     payload = _encoder.encode(rows)
     if b"\\u0000" in payload:
         raise ValueError("a text has a NUL character")
     with connection.cursor() as cursor:
-        cursor.execute(statement, [payload.decode()])
+        cursor.execute(statement, [*parameters, payload.decode()])
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -90,7 +110,7 @@ def _moment(entry: Entry) -> str:
     return str(moment.replace(tzinfo=None)) if connection.vendor == "sqlite" else moment.isoformat()
 
 
-def _cost(priced: Entry | Line) -> int | str:
+def _cost(priced: Entry | Line | Correction) -> int | str:
     """As a MoneyField keeps it."""
     cost: Decimal = priced.cost_usd
     return units_of(cost) if connection.vendor == "sqlite" else str(cost)
@@ -133,6 +153,39 @@ def _line_statement(vendor: str) -> str:
     return (
         f'INSERT INTO "{LedgerEntry._meta.db_table}" ({names}) SELECT {", ".join(written.values())} '
         f"FROM {source} ON record.request_id = {name} WHERE true ON CONFLICT (request_id, number) DO NOTHING RETURNING id"
+    )
+
+
+@lru_cache(maxsize=2)
+def _adjustment_statement(vendor: str) -> str:
+    """`pair` is `[line's id, number, cost, price]`; the parameters before it are the run's."""
+    copied = ("request_id", "attempt", "at", "provider", "model", *_COPIED)
+    nothing = ("tokens_input", "tokens_output", "tokens_cache_read", "tokens_cache_write_5m", "tokens_cache_write_1h")
+    if vendor == "sqlite":
+        line, number, cost, price = (f"json_extract(pair.value, '$[{place}]')" for place in range(4))
+        source, no = "json_each(%s) AS pair", "0"
+    else:
+        line, number, cost = "(pair.value ->> 0)::bigint", "(pair.value ->> 1)::int", "(pair.value ->> 2)::numeric"
+        price, source, no = "nullif(pair.value -> 3, 'null')", "jsonb_array_elements(%s::jsonb) AS pair", "false"
+    values = {
+        "rerating_id": "%s",
+        "reason": "%s",
+        "actor": "%s",
+        "posted_at": "%s" if vendor == "sqlite" else "%s::timestamptz",
+        **{name: f'line."{name}"' for name in copied},
+        "number": number,
+        "kind": f"'{ADJUSTMENT}'",
+        **dict.fromkeys((*nothing, "web_searches"), "0"),
+        "cost_usd": cost,
+        "price": price,
+        "estimated": no,
+        "adjusts": "line.number",
+    }
+    names = ", ".join(f'"{column}"' for column in values)
+    table = LedgerEntry._meta.db_table
+    return (
+        f'INSERT INTO "{table}" ({names}) SELECT {", ".join(values.values())} FROM {source} '
+        f'JOIN "{table}" line ON line.id = {line} RETURNING id'
     )
 
 
