@@ -74,6 +74,6 @@ class TargetList(APIView):
     def get(self, request: Request) -> Response:
         provider = request.query_params.get("provider", "")[:LONGEST_NAME]
         targets = read_targets(timezone.now(), provider=provider)
-        results: Any = TargetSerializer(targets, many=True).data
+        results: Any = [TargetSerializer(target).data for target in targets]
         body = {"count": len(targets), "next": None, "previous": None, "results": results}
         return Response(body, headers={"Cache-Control": "private, no-store"})

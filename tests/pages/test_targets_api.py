@@ -47,7 +47,7 @@ def test_teams_and_strangers_see_nothing(world: World) -> None:
     assert read("gwt_nonsense").status_code == 401
     assert Client().get(ADDRESS).status_code == 401
     assert signed_in(world.stranger).get(ADDRESS).status_code == 403
-    assert signed_in(world.auditor).get(ADDRESS).status_code == 200
+    assert signed_in(world.admin).get(ADDRESS).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
