@@ -40,6 +40,7 @@ class Entry:
     rest_until: float = 0.0
     told_rest: float = 0.0
     in_flight: int = 0
+    called_at: float = 0.0
     ttft: float | None = None
     ttft_at: float = 0.0
     words: str = ""

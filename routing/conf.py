@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from accounting.access.patterns import matches as matches
 
+LEAST_CHECK_INTERVAL = 5  # seconds
 RETRYABLE: tuple[str | int, ...] = ("connect", "timeout", 429, 500, 502, 503, 504, 529)
 
 
@@ -106,6 +107,16 @@ def check_retry_on(value: Any) -> str:
             item in ("connect", "timeout") or (isinstance(item, int) and 400 <= item <= 599)
         ):
             return f"{item!r} is neither connect, timeout nor a status from 400 to 599."
+    return ""
+
+
+def check_checks(interval: int, model: str) -> str:
+    if interval and interval < LEAST_CHECK_INTERVAL:
+        return f"Checks are at least {LEAST_CHECK_INTERVAL} seconds apart; 0 is none."
+    if interval and not model:
+        return "Checks need a model to ask; name one that this provider serves."
+    if any(ord(char) < 33 or char == "\x7f" for char in model):
+        return "A model's name has no spaces and no control characters."
     return ""
 
 

@@ -106,6 +106,7 @@ class Health:
         """A call begins. True if it is the probe of a half-open breaker: no other call is let through until it ends."""
         entry = self._entry(target.key)
         entry.in_flight += 1
+        entry.called_at = now
         if not entry.open_until or availability(entry, now, shared=self.shared)[1]:
             return False
         entry.probing = True
@@ -192,6 +193,11 @@ class Health:
                 self._opened.discard(oldest)
             entry = self._entries[key] = Entry()
         return entry
+
+    def called_at(self, target: TargetConf) -> float:
+        """When this process called the target last; 0 for never."""
+        entry = self._entries.get(target.key)
+        return entry.called_at if entry is not None else 0.0
 
     # What administrators order
 

@@ -222,6 +222,8 @@ def provider_conf(provider: Provider, credential: CredentialConf) -> ProviderCon
         max_connections=provider.max_connections,
         drain=provider.on_client_disconnect == Provider.OnDisconnect.DRAIN,
         allow_private_addresses=provider.allow_private_addresses,
+        check_interval=float(provider.check_interval),
+        check_model=provider.check_model,
         revision_tag=hashlib.blake2b(json.dumps(connection).encode(), digest_size=8).hexdigest(),
     )
 

@@ -132,6 +132,10 @@ class ShownTarget:
     enabled: bool
 
     @property
+    def route_names(self) -> tuple[str, ...]:
+        return tuple(name for _, name in self.routes)
+
+    @property
     def error_share(self) -> float | None:
         return 100 * self.errors / self.calls if self.calls else None
 

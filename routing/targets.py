@@ -26,7 +26,8 @@ class ProviderConf:
 
     `drain` says what happens to a stream whose client left: read to its end, instead of closed at once.
     `revision_tag` changes exactly when something changes that open connections depend on (address, connect timeout,
-    pool size, private addresses); a pool may be kept across snapshots while it stays the same.
+    pool size, private addresses); a pool may be kept across snapshots while it stays the same. Every `check_interval`
+    seconds without traffic `check_model` is asked for one token; 0 is never.
     """
 
     id: int
@@ -43,6 +44,8 @@ class ProviderConf:
     drain: bool = False
     allow_private_addresses: bool = False
     revision_tag: str = ""
+    check_interval: float = 0.0
+    check_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

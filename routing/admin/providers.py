@@ -23,6 +23,7 @@ from routing.services import delete_provider, save_provider
 
 RESULT = "probe_result"
 LONGEST_MODEL = 300
+CHECKS = "One small request when there is no traffic, or when a breaker waits for a probe. Each costs one token."
 
 
 @admin.register(Provider)
@@ -46,6 +47,7 @@ class ProviderAdmin(ConsoleAdmin):
             (None, {"fields": ("name", "format", "base_url", ("region", "project"), "enabled")}),
             ("Credential", {"fields": credential, "description": "Stored encrypted; secrets are never shown again."}),
             ("Waiting, in seconds, and limits", {"fields": (*waits, "allow_private_addresses")}),
+            ("Health checks", {"fields": (("check_interval", "check_model"),), "description": CHECKS}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

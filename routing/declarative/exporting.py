@@ -79,6 +79,7 @@ def _provider(export: _Export, provider: Provider) -> Entry:
         "max_connections": provider.max_connections,
         "on_client_disconnect": provider.on_client_disconnect,
         "allow_private_addresses": provider.allow_private_addresses,
+        "check": {"interval": provider.check_interval, "model": provider.check_model},
     }
 
 

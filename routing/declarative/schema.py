@@ -118,6 +118,19 @@ def _multipliers(value: Any) -> dict[str, Any]:
     return dict(values.read_each(values.amount, given.items()))
 
 
+def _check(value: Any) -> dict[str, Any]:
+    given = values.mapping(value)
+    known = ("interval", "model")
+    parts: list[tuple[Path, str]] = [
+        ((str(name),), f"unknown key{_hint(str(name), known)}") for name in given if name not in known
+    ]
+    if parts:
+        raise Wrong(parts=parts)
+    numbers = values.read_each(values.whole_number, [pair for pair in given.items() if pair[0] == "interval"])
+    texts = values.read_each(values.text, [pair for pair in given.items() if pair[0] == "model"])
+    return {**dict(numbers), **dict(texts)}
+
+
 _LIMITS = frozenset({"budgets", "rate_limits"})
 
 PROVIDER = Shape(
@@ -135,6 +148,7 @@ PROVIDER = Shape(
         "max_connections": values.whole_number,
         "on_client_disconnect": values.text,
         "allow_private_addresses": values.yes_or_no,
+        "check": _check,
     }
 )
 TARGET = Shape(

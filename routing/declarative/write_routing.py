@@ -38,6 +38,7 @@ _ROUTE_KEYS = (
     "deadline",
     "conditions",
 )
+_PROVIDER_NAMES = {"check_interval": ("check", "interval"), "check_model": ("check", "model")}
 _ROUTE_NAMES = {"breaker_failures": ("breaker", "failures"), "breaker_window": ("breaker", "window")}
 
 
@@ -58,8 +59,11 @@ def _write_providers(run: Import, items: list[Item]) -> dict[str, Provider]:
         if provider._state.adding:
             run.require(item, "base_url", "credential")
         assign(provider, item, *_PROVIDER_KEYS)
+        check = item.values.get("check", {})
+        provider.check_interval = check.get("interval", provider.check_interval)
+        provider.check_model = check.get("model", provider.check_model)
         run.switch(provider, item, f"the provider {name}")
-        run.attempt(item, partial(_save_provider, run, item, provider))
+        run.attempt(item, partial(_save_provider, run, item, provider), _PROVIDER_NAMES)
         stored[name] = provider
     named = {item.values["name"] for item in items}
     run.disable(provider for name, provider in sorted(stored.items()) if name not in named)

@@ -6,7 +6,6 @@ this coroutine waits for the client to leave.
 
 import asyncio
 import ipaddress
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,7 +19,7 @@ from routing.formats.wording import scrub
 from routing.proxy import pipeline
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
-from routing.proxy.exchange import Call, Cause, Exchange, Reply
+from routing.proxy.exchange import Call, Cause, Exchange, Reply, new_request_id
 from routing.proxy.faults import rendered, understood
 from routing.proxy.paths import HELLO, Destination, destination
 from routing.proxy.runtime import Runtime
@@ -235,11 +234,6 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         settle=runtime.settle,
         drain_room=runtime.house.drains,
     )
-
-
-def new_request_id() -> str:
-    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def _client_address(scope: Scope, runtime: Runtime) -> str:

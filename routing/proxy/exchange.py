@@ -1,6 +1,7 @@
 """One request on its way through the gateway: what is known of it by now, and the one record that it ends in."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -144,3 +145,8 @@ class Exchange:
         if self.settle is not None:
             self.settle(self)
         self.keep(entry)
+
+
+def new_request_id() -> str:
+    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

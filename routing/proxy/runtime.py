@@ -27,6 +27,7 @@ from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
 from routing.proxy.billing import Billing
+from routing.proxy.checks import Checks
 from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
@@ -69,6 +70,7 @@ class Runtime:
         self._watcher = Watcher(self.house, self._swapped, store=store_observations)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
+        self._checks: Checks | None = None
         self._pruning: set[asyncio.Task[None]] = set()
 
     @property
@@ -117,9 +119,11 @@ class Runtime:
             prefix = prefix_of(settings.SECRET_KEY, str(settings.DATABASES["default"]["NAME"]))
             self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
             self._sharing.start()
+        self._checks = Checks(self.house, self._sharing.claim if self._sharing else _alone)
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
         self._watcher.start()
+        self._checks.start()
         self.house.passthrough.resume(self.house.snapshot)
 
     async def stop(self) -> None:
@@ -131,6 +135,8 @@ class Runtime:
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
+        if self._checks is not None:
+            await self._checks.stop()
         if self._sharing is not None:
             await self._sharing.stop()
         await self.house.passthrough.close()
@@ -141,9 +147,9 @@ class Runtime:
     def _swapped(self, snapshot: Snapshot) -> None:
         """In the watcher's thread: the loop closes connections that the new picture does not need, and takes its orders."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._prune, snapshot)
+            self._loop.call_soon_threadsafe(self._take_over, snapshot)
 
-    def _prune(self, snapshot: Snapshot) -> None:
+    def _take_over(self, snapshot: Snapshot) -> None:
         self.house.health.obey(snapshot.controls, time.monotonic(), datetime.now(UTC))
         task = asyncio.ensure_future(self.house.upstreams.keep_only(snapshot.providers.values()))
         self._pruning.add(task)
@@ -253,6 +259,11 @@ class Watcher:
             self.tell_unpriced()
         finally:
             connection.close()
+
+
+async def _alone(name: str, seconds: float) -> bool:
+    """One process does everything itself."""
+    return True
 
 
 _runtime: Runtime | None = None

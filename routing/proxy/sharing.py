@@ -68,6 +68,18 @@ class Sharing:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    async def claim(self, name: str, seconds: float) -> bool:
+        """Whether this process may do what one of all is to do within that time; each may while Redis is away."""
+        if not self._health.shared:
+            return True
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+        try:
+            return bool(
+                await self._client.set(f"{self._lock}:check:{digest}", self._process, nx=True, px=int(1000 * seconds))
+            )
+        except (RedisError, OSError):
+            return True
+
     def _told(self, news: News) -> None:
         self._outgoing.append((time.monotonic(), news))
         self._waiting.set()

@@ -43,7 +43,7 @@ def two_processes(template: Template, folder: Path) -> Iterator[tuple[list[Gatew
     redis_or_skip()
     with ExitStack() as stack:
         provider = stack.enter_context(make_provider())
-        gateways = []
+        gateways: list[Gateway] = []
         for name in ("one", "two"):
             gateway = Gateway(template, folder / name, configured(provider.url), environment={"REDIS_URL": REDIS})
             if gateways:

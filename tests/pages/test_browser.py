@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, syn
 from pytest_django.live_server_helper import LiveServer
 
 from tests.pages.conftest import PASSWORD, World, make_record, make_world
+from tests.pages.test_targets_page import said
 
 pytestmark = [
     pytest.mark.browser,
@@ -92,6 +93,7 @@ def addresses(world: World) -> list[str]:
         found += [reverse(f"admin:{name}_changelist"), reverse(f"admin:{name}_change", args=[row.pk])]
         if name not in {"accounting_requestrecord", "accounting_auditevent"}:
             found.append(reverse(f"admin:{name}_add"))
+    found.append(reverse("admin:routing_targetcontrol_changelist"))
     return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
 
 
@@ -200,3 +202,13 @@ def test_pages_work_without_scripts(browser: Browser, live_server: LiveServer, w
     world.provider.refresh_from_db()
     assert world.provider.max_connections == 9
     context.close()
+
+
+def test_the_page_of_targets_follows_by_itself(visitor: Visitor, world: World) -> None:
+    page = visitor.open(reverse("admin:routing_targetcontrol_changelist"))
+    page.wait_for_selector("text=no calls yet")
+    said(bad=3)
+    page.wait_for_selector(".pill.bad >> text=open", timeout=8000)
+    page.click("text=Reopen")
+    page.wait_for_selector("text=its breaker is closed")
+    assert visitor.complaints == []
