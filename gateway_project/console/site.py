@@ -28,6 +28,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "Route", "Routes"),
             ("routing", "ModelAlias", "Aliases"),
             ("routing", "CompatibilityRule", "Compatibility"),
+            ("routing", "ConfigVersion", "Versions"),
+            ("routing", "ConfigProposal", "Proposals"),
         ),
     ),
     (

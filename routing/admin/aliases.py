@@ -10,8 +10,9 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, change_set
+from gateway_project.console.editing import change_set
 from gateway_project.console.forms import VersionedForm
+from routing.admin.why import RoutingAdmin
 from routing.models import ModelAlias
 from routing.services import delete_alias, save_alias
 
@@ -25,7 +26,7 @@ class AliasForm(VersionedForm):
 
 
 @admin.register(ModelAlias)
-class ModelAliasAdmin(ConsoleAdmin):
+class ModelAliasAdmin(RoutingAdmin):
     form = AliasForm
     list_display = ("name", "display_name", "route_link", "preview", "state")
     list_filter = ("enabled", "route")

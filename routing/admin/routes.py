@@ -11,9 +11,10 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
+from gateway_project.console.editing import ConsoleInline, change_set
 from gateway_project.console.fields import ChoicesField
 from gateway_project.console.forms import VersionedForm, VersionedFormSet
+from routing.admin.why import RoutingAdmin
 from routing.conf import RETRYABLE, check_targets
 from routing.models import Route, RouteTarget
 from routing.selectors import who_serves
@@ -89,7 +90,7 @@ class TargetInline(ConsoleInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConsoleAdmin):
+class RouteAdmin(RoutingAdmin):
     form = RouteForm
     inlines = (TargetInline,)
     list_display = ("name", "strategy", "sticky", "target_count", "alias_count", "state")

@@ -68,7 +68,11 @@ class Fleet:
         if not count:
             return "No gateway process is running."
         if not behind:
-            return f"{count} process{'es, all' if count > 1 else ','} on version {self.current}"
+            return (
+                f"{count} processes, all on version {self.current}"
+                if count > 1
+                else f"1 process, on version {self.current}"
+            )
         slowest = behind[0].version
         with_it = sum(1 for each in behind if each.version == slowest)
         return f"{with_it} of {count} still on version {slowest}; the newest is {self.current}"

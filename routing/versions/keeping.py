@@ -48,6 +48,9 @@ def current_number(*, lock: bool = False) -> int:
 
 def current_version() -> ConfigVersion:
     """The version in force. What no version tells of yet (an installation from before there were any) becomes one."""
+    known = ConfigVersion.objects.filter(number=current_number()).first()
+    if known is not None:
+        return known
     with transaction.atomic():
         Revision.objects.get_or_create(name=Revision.ROUTING)
         number = current_number(lock=True)

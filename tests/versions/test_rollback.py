@@ -162,7 +162,7 @@ def test_what_others_need_is_disabled_instead_of_deleted(configured: int) -> Non
     make(lambda change: apply(change, differences(now, without), restoring=True))
     assert not Provider.objects.get().enabled
     assert Credential.objects.get().values == {"api_key": CANARY}
-    with pytest.raises(ValidationError, match="Provider main: .*used by the routes sonnet"):
+    with pytest.raises(ValidationError, match=r"Provider main: .*used by the routes sonnet"):
         make(lambda change: apply(change, differences(now, without)))
 
 
