@@ -34,10 +34,11 @@ def read_standing(now: datetime) -> Standing:
 
 
 def _failed(rows: list[ConfigProposal]) -> list[tuple[str, str, bool]]:
-    return [
-        (f"A change of {row.author} could not be applied: {row.problem.splitlines()[0]}", _proposal(row.pk), True)
-        for row in rows[:MOST]
-    ]
+    found = []
+    for row in rows[:MOST]:
+        first_line = row.problem.partition("\n")[0]
+        found.append((f"A change of {row.author} could not be applied: {first_line}", _proposal(row.pk), True))
+    return found
 
 
 def _slow(fleet: Fleet, now: datetime) -> list[tuple[str, str, bool]]:

@@ -23,9 +23,7 @@ from routing.versions.proposals import approve, problems_of, reject, withdraw
 from routing.versions.wording import summary
 
 State = ConfigProposal.State
-TONES = {
-    State.OPEN: "warn", State.APPROVED: "info", State.APPLIED: "good", State.FAILED: "bad",
-}  # fmt: skip
+TONES: dict[str, str] = {"open": "warn", "approved": "info", "applied": "good", "failed": "bad"}
 
 
 @admin.register(ConfigProposal)

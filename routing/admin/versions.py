@@ -77,7 +77,7 @@ class ConfigVersionAdmin(KeptAdmin):
                 since=since[:MOST_CHANGES],
                 more_since=max(0, len(since) - MOST_CHANGES),
                 current=current_number(),
-                may_roll_back=request.user.is_superuser and bool(since),  # type: ignore[union-attr]
+                may_roll_back=request.user.is_superuser and bool(since),
                 before=ConfigVersion.objects.filter(number__lt=version.number).values_list("number", flat=True).first(),
                 after=_next(version.number),
             )
@@ -101,7 +101,7 @@ class ConfigVersionAdmin(KeptAdmin):
             return HttpResponseRedirect(self.change_address(number) if there else self.list_address())
 
     def has_rollback_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request) and request.user.is_superuser  # type: ignore[union-attr]
+        return self.has_view_permission(request) and request.user.is_superuser
 
     def _confirm(self, request: HttpRequest, number: int) -> HttpResponse:
         plan = plan_rollback(number)

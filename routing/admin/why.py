@@ -107,7 +107,7 @@ class RoutingAdmin(ConsoleAdmin):
         if request.method == "POST" and self.has_delete_permission(request):
             current_version()
             if not form.is_valid():
-                messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+                messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
                 return HttpResponseRedirect(request.get_full_path())
             request.console_wish = wish_of(form)  # type: ignore[attr-defined]
         try:

@@ -14,7 +14,7 @@ from django.db.models import ProtectedError
 from accounting.audit.changes import ChangeSet
 from gateway_project.crypto import EncryptedJSONField, UnreadableSecret
 from routing import services
-from routing.models import Credential, Provider, Route, RouteTarget, SealedSecret
+from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget, SealedSecret
 from routing.versions.difference import Edit
 from routing.versions.picture import PICTURED, Key, Table, encrypted, table_of
 
@@ -105,7 +105,7 @@ def _assign(row: models.Model, field: Any, value: Any) -> None:
     if isinstance(field, EncryptedJSONField):
         setattr(row, field.name, opened(value))
     elif isinstance(field, models.ForeignKey) and value is not None:
-        table = table_of(field.related_model._meta.model_name)  # type: ignore[union-attr]
+        table = table_of(field.related_model._meta.model_name)
         key: Key = tuple(str(part) for part in value) if isinstance(value, list) else (str(value),)
         related = find(table, key)
         if related is None:
@@ -136,6 +136,8 @@ def _delete(change: ChangeSet, edit: Edit) -> None:
         services.delete_provider(change, row)
     elif isinstance(row, Route):
         services.delete_route(change, row)
+    elif isinstance(row, ModelAlias):
+        services.delete_alias(change, row)
     else:
         change.delete(row)
 

@@ -106,10 +106,10 @@ def test_changes_of_others_to_other_fields_stand(approval: None) -> None:
     assert (route.cooldown, route.max_attempts, Provider.objects.count()) == (77, 7, 2)
 
 
-def rename_alias(change: ChangeSet) -> None:
+def rename_alias(change: ChangeSet) -> object:
     alias = ModelAlias.objects.get()
     alias.display_name = "Theirs"
-    change.save(alias)
+    return change.save(alias)
 
 
 def lose_route(change: ChangeSet) -> None:
@@ -203,13 +203,12 @@ def test_a_closed_proposal_is_closed_and_its_secrets_are_gone(end: str, approval
     proposal.refresh_from_db()
     assert proposal.state == {"reject": "rejected", "withdraw": "withdrawn", "expire": "expired"}[end]
     assert (SealedSecret.objects.count(), ConfigPicture.objects.count(), proposal.picture) == (1, 1, None)
-    for act in (
-        lambda: proposals.approve(EVE, proposal.pk, NOW),
-        lambda: proposals.reject(EVE, proposal.pk, "", NOW),
-        lambda: proposals.withdraw(AUTHOR, proposal.pk, NOW),
-    ):
-        with pytest.raises(ValidationError, match="closed already"):
-            act()
+    with pytest.raises(ValidationError, match="closed already"):
+        proposals.approve(EVE, proposal.pk, NOW)
+    with pytest.raises(ValidationError, match="closed already"):
+        proposals.reject(EVE, proposal.pk, "", NOW)
+    with pytest.raises(ValidationError, match="closed already"):
+        proposals.withdraw(AUTHOR, proposal.pk, NOW)
     assert not Provider.objects.filter(name="second").exists()
 
 
