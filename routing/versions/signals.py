@@ -60,7 +60,10 @@ class Ear:
             self._thread.start()
 
     def stop(self) -> None:
+        """Ends it; waits for at most as long as it takes to notice."""
         self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(PATIENCE + SILENCE)
 
     def _run(self) -> None:
         import redis
