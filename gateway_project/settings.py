@@ -52,6 +52,8 @@ GATEWAY_DRAIN_SECONDS = read_integer("GATEWAY_DRAIN_SECONDS", 30, least=0, most=
 GATEWAY_PING_SECONDS = read_integer("GATEWAY_PING_SECONDS", 15, least=1, most=250)
 # Whose X-Forwarded-For is believed: addresses and networks of proxies in front of the gateway.
 GATEWAY_TRUSTED_PROXIES = read_list("GATEWAY_TRUSTED_PROXIES")
+# Whether a change of routing made in the console waits for a second administrator.
+GATEWAY_CONFIG_APPROVAL = read_flag("GATEWAY_CONFIG_APPROVAL", default=False)
 # Set by the development server only: mounts the simulated provider.
 GATEWAY_SIMULATOR = False
 

@@ -152,6 +152,13 @@ def _save_credential(change: ChangeSet, credential: Credential) -> None:
         raise ValidationError({"credential": error.messages}) from None
 
 
+def check_kept_credential(provider: Provider) -> None:
+    """Raises ValidationError if the provider's stored credential does not fit its format."""
+    credential = Credential.objects.defer("values").filter(provider=provider).first()
+    if credential is not None:
+        _check_kept(credential, provider)
+
+
 def _check_kept(credential: Credential, provider: Provider) -> None:
     """A provider may have changed to a format that its stored credential does not fit."""
     known = CREDENTIAL_KINDS.get(credential.kind)

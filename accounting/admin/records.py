@@ -1,6 +1,5 @@
 """History in the console: requests and audit events, read-only, filtered without scanning."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from accounting.admin.formula import dollars, formulas_of
 from accounting.models import AuditEvent, RequestRecord
-from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, spaced
+from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.paging import BoundedPaginator, HistoryList, seen
@@ -209,19 +208,6 @@ class Change:
     field: str
     before: str
     after: str
-
-
-def plain(value: Any) -> str:
-    """A stored value as a person reads it."""
-    if value is None or value == "" or value == [] or value == {}:
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {plain(part)}" for name, part in value.items())
-    if isinstance(value, list):
-        return "\n".join(plain(part) for part in value)
-    return str(value)
 
 
 def changes_of(event: AuditEvent) -> list[Change]:

@@ -1,5 +1,6 @@
 """How values read on the pages: times, durations, counts, outcomes."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ WORDS = {
     "compatibilityrule": "compatibility rule",
     "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
+    "configproposal": "proposal",
 }
 
 
@@ -94,6 +96,26 @@ def outcome_pill(record: RequestRecord) -> SafeString:
 def spaced(name: str) -> str:
     """`modelalias` as words."""
     return WORDS.get(name, name.replace("_", " "))
+
+
+@register.filter
+def change_tone(action: str) -> str:
+    """The colour of `created`, `changed`, `removed`."""
+    return {"created": "good", "removed": "bad", "deleted": "bad"}.get(action, "info")
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A stored value as a person reads it."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {plain(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "\n".join(plain(part) for part in value)
+    return str(value)
 
 
 @register.filter

@@ -12,9 +12,11 @@ from django.urls import reverse
 
 from accounting.models import AuditEvent, Project, RequestRecord, Team, VirtualKey
 from accounting.money.price_store import still_unpriced
+from gateway_project.console.standing import read_standing
 from routing.conf import check_targets
 from routing.models import CompatibilitySuggestion, ModelAlias, Provider, Route, RouteTarget
 from routing.target_status import opened_of, ordered_of
+from routing.versions.fleet import Fleet
 
 WINDOW = timedelta(hours=1)
 MOST_READ = 5_000
@@ -85,6 +87,7 @@ class Overview:
     aliases: int
     recent: list[RequestRecord]
     events: list[AuditEvent]
+    fleet: Fleet
     more_problems: int = field(default=0)
 
     @property
@@ -130,7 +133,9 @@ def read_overview(now: datetime) -> Overview:
     routes = list(Route.objects.values_list("pk", "name", "enabled")[:1000])
     teams, projects = Team.objects.count(), Project.objects.count()
     keys, expiring = _keys(now)
+    standing = read_standing(now)
     problems = [
+        *(Problem(*each) for each in standing.problems),
         *_provider_problems(providers),
         *_refreshes(accounts),
         *_targets(accounts),
@@ -153,6 +158,7 @@ def read_overview(now: datetime) -> Overview:
         aliases=len(aliases),
         recent=list(RequestRecord.objects.order_by("-started_at", "-id")[:8]),
         events=list(AuditEvent.objects.order_by("-id")[:6]),
+        fleet=standing.fleet,
     )
 
 

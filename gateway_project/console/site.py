@@ -29,6 +29,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "ModelAlias", "Aliases"),
             ("routing", "TargetControl", "Targets"),
             ("routing", "CompatibilityRule", "Compatibility"),
+            ("routing", "ConfigVersion", "Versions"),
+            ("routing", "ConfigProposal", "Proposals"),
         ),
     ),
     (

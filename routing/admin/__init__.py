@@ -1,5 +1,6 @@
-"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility, targets."""
+"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility, targets,
+versions."""
 
-from routing.admin import aliases, compatibility, providers, routes, targets
+from routing.admin import aliases, compatibility, proposals, providers, routes, targets, versions
 
-__all__ = ["aliases", "compatibility", "providers", "routes", "targets"]
+__all__ = ["aliases", "compatibility", "proposals", "providers", "routes", "targets", "versions"]

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from gateway_project.console.editing import ConsoleAdmin
+from routing.admin.why import RoutingAdmin
 from routing.previews import Preview, compare, read_sample
 from routing.snapshot import Snapshot, load_snapshot
 
@@ -20,7 +20,7 @@ class _Tried(Exception):
         self.after = after
 
 
-class PreviewingAdmin(ConsoleAdmin):
+class PreviewingAdmin(RoutingAdmin):
     """An admin whose form can be tried: the save is done in full, looked at, and rolled back."""
 
     change_form_template = "admin/previewing_form.html"

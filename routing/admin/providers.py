@@ -14,9 +14,10 @@ from django.utils.safestring import SafeString
 from accounting.audit.changes import changing
 from accounting.templatetags.console import pill
 from gateway_project.console.access import actor_of
-from gateway_project.console.editing import ConsoleAdmin, change_set
+from gateway_project.console.editing import change_set
 from routing.admin.credential_form import FIELD_NAMES, KIND_LABELS, ProviderForm
 from routing.admin.targets import targets_context
+from routing.admin.why import RoutingAdmin
 from routing.models import Credential, CredentialRefresh, Provider
 from routing.proxy.probe import probe
 from routing.services import delete_provider, save_provider
@@ -27,7 +28,7 @@ CHECKS = "One small request when there is no traffic, or when a breaker waits fo
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConsoleAdmin):
+class ProviderAdmin(RoutingAdmin):
     form = ProviderForm
     list_display = ("name", "format", "base_url", "credential_state", "target_count", "requests", "state")
     list_filter = ("format", "enabled")

@@ -53,9 +53,16 @@ class _NotKept(Exception):
 
 
 def import_config(
-    data: bytes, *, environ: Mapping[str, str], prune: bool = False, dry_run: bool = False, actor: Actor = ACTOR
+    data: bytes,
+    *,
+    environ: Mapping[str, str],
+    prune: bool = False,
+    dry_run: bool = False,
+    actor: Actor = ACTOR,
+    reason: str = "",
 ) -> Imported:
-    """Applies a configuration file in one transaction, or with `dry_run` finds out what it would do.
+    """Applies a configuration file in one transaction, or with `dry_run` finds out what it would do. `reason` is kept with
+    the version that it makes.
 
     Raises ConfigRefused with every problem of the file; nothing is changed then.
     """
@@ -64,6 +71,7 @@ def import_config(
     result = Imported((), (), ())
     try:
         with changing(actor) as change:
+            change.reason = reason
             last = AuditEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
             check_references(root, problems)
             run = Import(change, prune)

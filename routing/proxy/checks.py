@@ -100,7 +100,7 @@ class Checks:
                 house.random,
                 house.observations,
             )
-            await pipeline.relay(exchange, sent, await sent.first_answer(), house)
+            await pipeline.relay(exchange, sent, await sent.first_answer(), house, "")
         except Fault as fault:
             exchange.failed("api_error", scrub(fault.detail))
             exchange.record("upstream_error", fault.status or 502)

@@ -38,6 +38,9 @@ from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
 from routing.target_status import StatusWriter
+from routing.versions.duties import Duties
+from routing.versions.fleet import Serving
+from routing.versions.signals import Ear
 
 POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
@@ -67,7 +70,7 @@ class Runtime:
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
-        self._watcher = Watcher(self.house, self._swapped, store=store_observations)
+        self._watcher = Watcher(self.house, self._swapped, store=store_observations, active=lambda: self.active)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
         self._checks: Checks | None = None
@@ -159,11 +162,22 @@ class Runtime:
 class Watcher:
     """A thread that keeps the house's pictures as new as the database's revisions, and writes what the house observed."""
 
-    def __init__(self, house: House, swapped: Callable[[Snapshot], None], *, store: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        house: House,
+        swapped: Callable[[Snapshot], None],
+        *,
+        store: Callable[[Batch], None],
+        active: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._house = house
         self._swapped = swapped
         self._store = store
+        self._active = active
+        self._duties = Duties("development" if settings.GATEWAY_SIMULATOR else "production")
         self._stopped = threading.Event()
+        self._wake = threading.Event()
+        self._ear = Ear(settings.REDIS_URL, self._wake.set)
         self._thread: threading.Thread | None = None
         self._away = False
         self._told: dict[int, CredentialStatus] = {}
@@ -172,9 +186,12 @@ class Watcher:
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="configuration", daemon=True)
         self._thread.start()
+        self._ear.start()
 
     def stop(self) -> None:
         self._stopped.set()
+        self._ear.stop()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
@@ -246,16 +263,25 @@ class Watcher:
             close_old_connections()
             log.debug("the status of targets cannot be written yet", error=str(error)[:300])
 
+    def _serving(self) -> Serving:
+        return Serving(self._house.snapshot.revision, self._house.directory.revision, self._active())
+
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(POLL_SECONDS):
+            while True:
+                self._wake.wait(POLL_SECONDS)
+                self._wake.clear()
+                if self._stopped.is_set():
+                    break
                 self.refresh()
+                self._duties.run(self._serving())
                 self.tell_refreshes()
                 self.tell_unpriced()
                 self.tell(self._house.observations.take())
                 self.tell_health()
             self.tell_health()
             self.tell(self._house.observations.take_all())
+            self._duties.leave()
             self.tell_unpriced()
         finally:
             connection.close()
