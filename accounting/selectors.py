@@ -1,12 +1,13 @@
 """Reads of accounting that several doors share, each already narrowed to what its reader may see."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from django.db.models import QuerySet
 
-from accounting.models import ApiToken, Project, RequestRecord, User, VirtualKey
+from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, User, VirtualKey
+from accounting.money.reports import Question
 from gateway_project.crypto import keyed_hash
 
 
@@ -29,6 +30,23 @@ def visible_records(viewer: Viewer) -> QuerySet[RequestRecord]:
     if viewer.reach in {"admin", "auditor"}:
         return records
     return records.filter(team=viewer.team) if viewer.reach == "team" and viewer.team else records.none()
+
+
+def visible_ledger(viewer: Viewer) -> QuerySet[LedgerEntry]:
+    """The ledger's entries that `viewer` may see, newest first."""
+    entries = LedgerEntry.objects.all()
+    if viewer.reach in {"admin", "auditor"}:
+        return entries
+    return entries.filter(team=viewer.team) if viewer.reach == "team" and viewer.team else entries.none()
+
+
+def narrowed(question: Question, viewer: Viewer) -> Question:
+    """The same question about usage, of what `viewer` may see."""
+    if viewer.reach in {"admin", "auditor"}:
+        return question
+    if viewer.reach == "team" and viewer.team:
+        return replace(question, names=(*question.names, ("team", viewer.team)))
+    return replace(question, since=datetime.min.replace(tzinfo=UTC), until=datetime.min.replace(tzinfo=UTC))
 
 
 def api_token(secret: str) -> ApiToken | None:

@@ -48,7 +48,7 @@ def read_lines(text: str) -> list[dict[str, Any]]:
     for path, text_ in problems_of(found):
         place = f"Line {numbers[int(path[0])]}" if path else "In all"
         test = next((str(step) for step in path[2:3]), "")
-        wrong.append(f"{place}{f', {test}' if test else ''}: {text_}.")
+        wrong.append(f"{place}{f', {test}' if test else ''}: {_ended(text_)}")
     if wrong:
         raise BadLines(wrong)
     return canonical(found)
@@ -91,6 +91,10 @@ def _quoted(text: str, bare: re.Pattern[str]) -> str:
     return text if bare.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith("?") else f"{sentence}."
+
+
 class _Wrong(Exception):
     """What is wrong with one line, without its number."""
 
@@ -121,7 +125,7 @@ class _Line:
         name = found.group() if found else ""
         if name not in TESTS:
             shown = name or self.text[self.at :][:20]
-            raise _Wrong(f"{shown!r} is not a test; {unknown(shown, TESTS)}.")
+            raise _Wrong(f"{shown!r} is not a test; {_ended(unknown(shown, TESTS))}")
         self.at += len(name)
         tag = ""
         if name == "tag" and self._took("."):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from accounting.access.grant import Grant
-from routing.formats.base import ANTHROPIC, BEDROCK, VERTEX, Inbound, estimated_input
+from accounting.money.usage import estimated_tokens
+from routing.formats.base import ANTHROPIC, BEDROCK, VERTEX, Inbound
 from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
 from routing.formats.translate import messages_body
@@ -68,7 +69,7 @@ def facts_of(inbound: Inbound, grant: Grant) -> Facts:
         stream=inbound.stream,
         betas=inbound.betas,
         model=inbound.model,
-        prompt_tokens=estimated_input(len(inbound.body)),
+        prompt_tokens=estimated_tokens(len(inbound.body)),
         body=lambda: _body_of(inbound),
     )
 

@@ -54,7 +54,7 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
             elif state.reason:
                 passed_over.append((target, state.reason))
                 waits.append(state.until - now)
-                if state.state == "closed":
+                if state.state == "closed" and not state.barred:
                     resting.append((state.until, Candidate(target, now - state.until)))
             else:
                 able.append((target, state))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.lifecycle import Stage
+from routing.condition_lines import line_of
+from routing.lifecycle import Deprecation, Stage
 from routing.models import ModelAlias
 from routing.snapshot import Snapshot, load_snapshot
 from routing.targets import RouteConf, TargetConf
@@ -25,7 +26,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who serves `asked`. Without a fitting alias `alias` is empty and `closest` suggests names."""
+    """Who serves `asked`. Without a fitting alias `alias` is empty and `closest` suggests names.
+
+    `conditions` are lines: requests for which one of them holds go to its route instead. `deprecation` is what stands
+    before the alias.
+    """
 
     asked: str
     alias: str = ""
@@ -33,6 +38,8 @@ class Served:
     strategy: str = ""
     shares: tuple[Share, ...] = ()
     closest: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    deprecation: Deprecation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,16 @@ def who_serves(name: str, snapshot: Snapshot | None = None) -> Served:
     alias = snapshot.find(name)
     if alias is None:
         return Served(name, closest=snapshot.closest(name, lambda each: True))
-    return Served(name, alias.name, alias.route.name, alias.route.strategy, route_shares(alias.route))
+    route = alias.route
+    return Served(
+        asked=name,
+        alias=alias.name,
+        route=route.name,
+        strategy=route.strategy,
+        shares=route_shares(route),
+        conditions=tuple(line_of(each.when, each.route) for each in route.conditions),
+        deprecation=alias.deprecation,
+    )
 
 
 def route_shares(route: RouteConf) -> tuple[Share, ...]:

@@ -26,8 +26,8 @@ from routing.facts import LONG_CONTEXT
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
 from routing.lifecycle import Deprecation
-from routing.models import ModelAlias, Provider, Route, RouteTarget
-from routing.targets import CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
+from routing.models import ModelAlias, Provider, Route, RouteTarget, TargetControl
+from routing.targets import ControlConf, CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
 
 __all__ = [
     "AliasConf",
@@ -74,6 +74,7 @@ class Snapshot:
     unusable: Mapping[str, str] = field(default_factory=dict)
     registry: Registry = field(default_factory=lambda: Registry(SHIPPED))
     routes: Mapping[str, RouteConf] = field(default_factory=dict)
+    controls: Mapping[tuple[str, str], ControlConf] = field(default_factory=dict)
     _patterns: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _exact: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _found: dict[str, AliasConf | None] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -122,7 +123,7 @@ def current_revision() -> int:
 
 
 def load_snapshot() -> Snapshot:
-    """The configuration as it stands. Six queries, more only when someone writes at the same moment.
+    """The configuration as it stands. Seven queries, more only when someone writes at the same moment.
 
     The revision is read before and after the tables; equal numbers prove that no change was committed in between, on
     any database and without a lock. If writers never pause, the picture carries the earlier number, so that the next
@@ -146,12 +147,19 @@ def _read(revision: int) -> Snapshot:
     usable = {provider.name: provider for provider in providers.values()}
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
     by_name = {route.name: route for route in routes.values()}
-    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()), by_name)
+    registry = Registry(SHIPPED, own_rules())
+    return Snapshot(revision, usable, aliases, names, registry, by_name, _read_controls())
 
 
 def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
     """An alias's row as the gateway uses it."""
     return AliasConf(alias.name, route, alias.display_name, alias.created_at, alias.deprecation)
+
+
+def _read_controls() -> dict[tuple[str, str], ControlConf]:
+    """What administrators have ordered for single targets."""
+    rows = TargetControl.objects.select_related("provider")
+    return {(row.provider.name, row.model): row.as_conf() for row in rows}
 
 
 _Unusable = dict[int, tuple[Provider, str]]
@@ -233,7 +241,7 @@ def _route_conf(
     for row in rows:
         provider = providers.get(row.provider_id)
         if row.enabled and provider:
-            targets.append(TargetConf(provider, row.model, row.tier, row.weight))
+            targets.append(TargetConf(provider, row.model, row.tier, row.weight, row.max_concurrent))
             continue
         name, reason = (provider.name, "") if provider else _named(unusable, row.provider_id)
         left_out.append(
@@ -267,4 +275,5 @@ def _settings(route: Route) -> dict[str, Any]:
         "cooldown": float(route.cooldown),
         "breaker_failures": route.breaker_failures,
         "breaker_window": float(route.breaker_window),
+        "deadline": float(route.deadline),
     }

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounting.admin.formula import dollars, formulas_of
 from accounting.models import AuditEvent, RequestRecord
 from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, spaced
 from gateway_project.console.access import NobodyWrites
@@ -128,7 +129,7 @@ def first_byte_at(record: RequestRecord) -> float | None:
 
 @admin.register(RequestRecord)
 class RequestRecordAdmin(HistoryAdmin):
-    list_display = ("time", "outcome_word", "alias", "caller", "provider", "tokens", "times")
+    list_display = ("time", "outcome_word", "alias", "caller", "provider", "tokens", "cost", "times")
     list_display_links = ("time",)
     list_filter = (
         TimeFilter,
@@ -160,6 +161,13 @@ class RequestRecordAdmin(HistoryAdmin):
                 tokens=token_parts(record),
                 token_total=sum(int(getattr(record, column)) for _, column in TOKEN_KINDS),
                 first_byte_at=first_byte_at(record),
+                cost=dollars(record.cost_usd),
+                formulas=formulas_of(record),
+                sent_again=RequestRecord.objects.filter(
+                    resend_of=record.request_id, session_id=record.session_id
+                ).first()
+                if record.session_id
+                else None,
             )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -182,6 +190,11 @@ class RequestRecordAdmin(HistoryAdmin):
         written = record.tokens_cache_write_5m + record.tokens_cache_write_1h
         read = grouped(record.tokens_input + record.tokens_cache_read + written)
         return format_html('{}<span class="sub">{} out</span>', read, grouped(record.tokens_output))
+
+    @admin.display(description="cost")
+    def cost(self, record: RequestRecord) -> SafeString:
+        mark = "estimated" if record.estimated else ""
+        return format_html('{}<span class="sub">{}</span>', f"${record.cost_usd:,.4f}", mark)
 
     @admin.display(description="duration")
     def times(self, record: RequestRecord) -> SafeString:

@@ -23,6 +23,10 @@ from accounting.models import AuditEvent, Revision, Versioned
 from gateway_project.crypto import EncryptedJSONField
 
 _REVISIONS: Mapping[str, str] = {"accounting": Revision.DIRECTORY, "routing": Revision.ROUTING}
+_OWN_REVISIONS: Mapping[str, str] = {  # of single tables, so that a change of them reloads nothing else
+    "accounting.Price": Revision.PRICES,
+    "accounting.UnknownModelPrice": Revision.PRICES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class ChangeSet:
         instance.delete()
         for event in events:
             event.save()
-        self._touched.update(_REVISIONS[row._meta.app_label] for row in ours)
+        self._touched.update(_revision_of(row) for row in ours)
 
     def note(self, action: str, instance: models.Model, changes: Mapping[str, Any] | None = None) -> None:
         """Records something that happened to a row without changing its fields (`tested`, `exported`)."""
@@ -134,7 +138,7 @@ class ChangeSet:
         return model._base_manager.select_for_update().defer(*encrypted).filter(pk=instance.pk).first()
 
     def _record(self, action: str, instance: models.Model, changes: dict[str, list[Any]]) -> None:
-        if revision := _REVISIONS.get(instance._meta.app_label):
+        if revision := _revision_of(instance):
             self._touched.add(revision)
         self._event(action, instance, changes).save()
 
@@ -172,6 +176,11 @@ def changing(actor: Actor) -> Iterator[ChangeSet]:
             change.bump()
     finally:
         _current.reset(token)
+
+
+def _revision_of(row: models.Model) -> str:
+    """The name of the revision that grows with changes of this row; "" if none does."""
+    return _OWN_REVISIONS.get(row._meta.label) or _REVISIONS.get(row._meta.app_label, "")
 
 
 def _write(instance: models.Model, **options: Any) -> None:

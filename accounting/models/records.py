@@ -5,6 +5,8 @@ Both are append-only and copy names instead of pointing at configuration: deleti
 
 from django.db import models
 
+from accounting.models.money import MoneyField
+
 
 class RequestRecord(models.Model):
     """One request, whatever became of it. The field names are those of the REST API (docs/api.md).
@@ -64,6 +66,12 @@ class RequestRecord(models.Model):
     tokens_cache_write_1h = models.PositiveBigIntegerField(default=0)
     web_searches = models.PositiveIntegerField(default=0)
     estimated = models.BooleanField(default=False)
+    cost_usd = MoneyField(default=0)
+    price = models.JSONField(null=True, help_text="The price row's id and the unit prices used.")
+    tags = models.JSONField(default=dict, help_text="The key's, as they were.")
+    resend_of = models.CharField(
+        max_length=40, blank=True, help_text="The request whose stream failed and that the client sent once more."
+    )
 
     ttft_ms = models.FloatField(null=True)
     duration_ms = models.FloatField()

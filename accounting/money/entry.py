@@ -3,7 +3,36 @@
 The names are those of `RequestRecord`'s columns; a reader of an older or newer version passes over what it does not know.
 """
 
+from decimal import Decimal
+from typing import Any
+
 import msgspec
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One entry of the ledger: what one model call used and what it cost.
+
+    A request has one line for each upstream call that used tokens (`attempt` is its place in `attempts`), and one more for
+    each model call that its usage reports beside the answer's own. `number` tells a request's lines apart. `kind`: `usage` (the
+    answer), `failed` (a call that failed and used tokens all the same), `compaction`, `advisor`, `fallback` (reported in
+    `iterations`), `adjustment` (a later correction). Token kinds are disjoint; `cost_usd` is exact, with at most 12 decimal
+    places; `price` is the price row's id and the unit prices used, as docs/api.md shows it.
+    """
+
+    number: int
+    kind: str
+    attempt: int
+    provider: str
+    model: str
+    tokens_input: int = 0
+    tokens_output: int = 0
+    tokens_cache_read: int = 0
+    tokens_cache_write_5m: int = 0
+    tokens_cache_write_1h: int = 0
+    web_searches: int = 0
+    cost_usd: Decimal = Decimal(0)
+    price: dict[str, Any] | None = None
+    estimated: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -57,5 +86,10 @@ class Entry(msgspec.Struct, omit_defaults=True):
     tokens_cache_write_1h: int = 0
     web_searches: int = 0
     estimated: bool = False
+    cost_usd: Decimal = Decimal(0)
+    price: dict[str, Any] | None = None
+    lines: list[Line] = []
+    tags: dict[str, str] = {}
+    resend_of: str = ""
     ttft_ms: float | None = None
     duration_ms: float = 0.0

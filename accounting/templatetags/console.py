@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.models import RequestRecord
+from accounting.money.price_book import number
 
 register = template.Library()
 
@@ -20,7 +21,9 @@ WORDS = {
     "modelalias": "model alias",
     "routetarget": "route target",
     "onetimelink": "one-time link",
+    "unknownmodelprice": "price of unknown models",
     "compatibilityrule": "compatibility rule",
+    "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
 }
 
@@ -29,6 +32,12 @@ WORDS = {
 def grouped(value: int | None) -> str:
     """12345 as 12,345."""
     return "—" if value is None else f"{value:,}"
+
+
+@register.filter
+def rate(value: Decimal) -> str:
+    """A price without needless zeros."""
+    return number(value)
 
 
 @register.filter

@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "Provider", "Providers"),
             ("routing", "Route", "Routes"),
             ("routing", "ModelAlias", "Aliases"),
+            ("routing", "TargetControl", "Targets"),
             ("routing", "CompatibilityRule", "Compatibility"),
         ),
     ),
@@ -39,6 +40,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("accounting", "Membership", "Memberships"),
         ),
     ),
+    ("Money", (("accounting", "Price", "Prices"),)),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
     ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
 )

@@ -1,5 +1,5 @@
-"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility."""
+"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility, targets."""
 
-from routing.admin import aliases, compatibility, providers, routes
+from routing.admin import aliases, compatibility, providers, routes, targets
 
-__all__ = ["aliases", "compatibility", "providers", "routes"]
+__all__ = ["aliases", "compatibility", "providers", "routes", "targets"]

@@ -27,7 +27,11 @@ class AliasForm(VersionedForm):
     class Meta:
         model = ModelAlias
         fields = "__all__"
-        labels = {"display_name": "Shown as"}
+        labels = {
+            "display_name": "Shown as",
+            "after_retirement": "Then",
+            "deprecation_text": "Note",
+        }
         help_texts = {"display_name": "The name in lists of models; empty: the alias itself."}
 
     def _post_clean(self) -> None:

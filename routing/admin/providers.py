@@ -16,6 +16,7 @@ from accounting.templatetags.console import pill
 from gateway_project.console.access import actor_of
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from routing.admin.credential_form import FIELD_NAMES, KIND_LABELS, ProviderForm
+from routing.admin.targets import targets_context
 from routing.models import Credential, CredentialRefresh, Provider
 from routing.proxy.probe import probe
 from routing.services import delete_provider, save_provider
@@ -93,6 +94,7 @@ class ProviderAdmin(ConsoleAdmin):
             models = provider.targets.order_by("model").values_list("model", flat=True).distinct()[:50]
             context["test_models"] = list(models)
             context["refresh"] = CredentialRefresh.objects.filter(provider=provider).first()
+            context.update(targets_context(request, provider.name))
             context["records_address"] = reverse("admin:accounting_requestrecord_changelist")
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
@@ -9,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
@@ -44,10 +46,10 @@ class RouteForm(VersionedForm):
         labels=RETRY_LABELS,
         required=False,
         initial=list(RETRYABLE),
-        help_text="Failures after which the next target is asked.",
+        help_text="Failures after which the next target is asked. 400, 413 and 422 never count.",
     )
     conditions = ConditionsField(
-        label="Served by another route",
+        label="Conditions",
         required=False,
         help_text="One condition on a line; the first that holds decides. All tests of a line must hold.",
     )
@@ -68,6 +70,23 @@ class RouteForm(VersionedForm):
         if not self.errors:
             for name, sentence in problems_of_route(self.instance):
                 self.add_error(name, sentence)
+
+
+class TargetForm(VersionedForm):
+    max_concurrent = forms.IntegerField(
+        label="At once",
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        initial=0,
+        help_text="Most calls under way at once, in each server process; 0 is no limit.",
+    )
+
+    def clean_max_concurrent(self) -> int:
+        """Left empty it is no limit; a form that does not ask for it leaves it as it is."""
+        if self.add_prefix("max_concurrent") not in self.data:
+            return int(self.instance.max_concurrent)
+        return self.cleaned_data["max_concurrent"] or 0
 
 
 class TargetFormSet(VersionedFormSet):
@@ -93,8 +112,9 @@ def _judged(form: Any) -> tuple[bool, int, bool]:
 
 class TargetInline(ConsoleInline):
     model = RouteTarget
+    form = TargetForm
     formset = TargetFormSet
-    row_fields = ("provider", "model", "tier", "weight", "enabled")
+    row_fields = ("provider", "model", "tier", "weight", "max_concurrent", "enabled")
     verbose_name = "target"
     verbose_name_plural = "targets, in their order: tier 0 first"
 
@@ -115,12 +135,27 @@ class RouteAdmin(PreviewingAdmin):
     change_form_template = "admin/route.html"
     empty_hint = "No route yet. A route says which providers and models serve a name, and in which order."
     fieldsets = (
-        (None, {"fields": ("name", ("strategy", "sticky"), "enabled", "conditions")}),
+        (None, {"fields": ("name", ("strategy", "sticky"), "enabled")}),
         (
             "When a call fails",
-            {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
+            {"fields": ("retry_on", ("max_attempts", "deadline"), ("cooldown", "breaker_failures", "breaker_window"))},
         ),
+        ("Requests for another route", {"fields": ("conditions",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look sees the conditions as those do who write them."""
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return (*self.fieldsets[:-1], (self.fieldsets[-1][0], {"fields": ("conditions_as_lines",)}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.has_change_permission(request, obj) else ("conditions_as_lines",)
+
+    @admin.display(description="conditions")
+    def conditions_as_lines(self, route: Route) -> SafeString | str:
+        lines = ConditionsField().prepare_value(route.conditions)
+        return format_html('<span class="said mono">{}</span>', lines) if lines else "—"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         counts = {"n_targets": Count("targets", distinct=True), "n_aliases": Count("aliases", distinct=True)}

@@ -9,7 +9,10 @@ from typing import Any
 
 import yaml
 
-from accounting.models import Membership, Project, Team, VirtualKey
+from accounting.models import Membership, Price, Project, Team, VirtualKey
+from accounting.models.prices import FAST_NAMES, LONG_NAMES
+from accounting.money.price_book import RATE_NAMES
+from accounting.money.price_store import own_prices, unknown_price
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS
 from routing.declarative.deprecation import exported as exported_deprecation
@@ -54,6 +57,8 @@ def export_config() -> Exported:
         "routes": _routes(),
         "aliases": [_alias(alias) for alias in ModelAlias.objects.select_related("route").order_by("name")],
         "teams": _teams(export),
+        "prices": [_price(price) for price in own_prices()],
+        "unknown_model_price": {name: getattr(unknown_price(), name) for name in RATE_NAMES},
     }
     text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120)
     return Exported(text, export.variables, tuple(export.notes))
@@ -117,6 +122,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
                 "model": target.model,
                 "tier": target.tier,
                 "weight": target.weight,
+                "max_concurrent": target.max_concurrent,
                 "enabled": target.enabled,
             }
             for target in targets
@@ -124,6 +130,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
         "max_attempts": route.max_attempts,
         "retry_on": route.retry_on,
         "cooldown": route.cooldown,
+        "deadline": route.deadline,
         "breaker": {"failures": route.breaker_failures, "window": route.breaker_window},
         "conditions": route.conditions,
     }
@@ -137,6 +144,24 @@ def _alias(alias: ModelAlias) -> Entry:
         "enabled": alias.enabled,
         "deprecation": exported_deprecation(alias),
     }
+
+
+def _price(price: Price) -> Entry:
+    """A row that somebody has added; what ships with the gateway is there anyway."""
+    entry: Entry = {"provider": price.provider, "model": price.model, "valid_from": price.valid_from}
+    entry |= {name: getattr(price, name) for name in RATE_NAMES}
+    if price.long_above is not None:
+        entry["long_context"] = {"above": price.long_above, **_five(price, LONG_NAMES)}
+    if price.fast_input is not None:
+        entry["fast"] = _five(price, FAST_NAMES)
+    entry["batch_multiplier"] = price.batch_multiplier
+    entry["geo_multipliers"] = {name: Decimal(value) for name, value in sorted(price.geo_multipliers.items())}
+    entry["web_search_per_1000"] = price.web_search_per_1000
+    return entry
+
+
+def _five(price: Price, columns: Sequence[str]) -> Entry:
+    return {name: getattr(price, column) for name, column in zip(RATE_NAMES, columns, strict=True)}
 
 
 def _teams(export: _Export) -> list[Entry]:

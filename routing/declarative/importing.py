@@ -13,13 +13,20 @@ from routing.declarative.problems import ConfigRefused, Problem
 from routing.declarative.references import check_references
 from routing.declarative.schema import parse
 from routing.declarative.substitution import substitute
+from routing.declarative.write_prices import write_prices
 from routing.declarative.write_routing import write_routing
 from routing.declarative.write_teams import write_teams
 from routing.declarative.writing import PRUNED, Import
 
 ACTOR = Actor("import_config", "command")
 _WORDS = {"pruned": "disabled", "deleted": "removed", "rotated": "changed"}
-_NOUNS = {"modelalias": "alias", "routetarget": "target", "virtualkey": "key", "membership": "member"}
+_NOUNS = {
+    "modelalias": "alias",
+    "routetarget": "target",
+    "virtualkey": "key",
+    "membership": "member",
+    "unknownmodelprice": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ def import_config(
             run = Import(change, prune)
             write_routing(run, root)
             write_teams(run, root.lists.get("teams", []))
+            write_prices(run, root)
             problems += run.problems
             result = Imported(_account(last, actor), _keys(run), tuple(run.notes))
             if problems or dry_run:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from accounting.models import User
+from accounting.money.price_book import ANY
 from routing.declarative.conditions import dangling
 from routing.declarative.problems import Problem
 from routing.declarative.schema import Item
@@ -19,9 +20,9 @@ def check_references(root: Item, problems: list[Problem]) -> None:
         key for team in teams for project in team.lists.get("projects", []) for key in project.lists.get("keys", [])
     ]
     members = (member.values["email"] for team in teams for member in team.lists.get("members", []))
-    _check(
-        targets, "provider", {*_names(root, "providers"), *Provider.objects.values_list("name", flat=True)}, problems
-    )
+    providers = {*_names(root, "providers"), *Provider.objects.values_list("name", flat=True)}
+    _check(targets, "provider", providers, problems)
+    _check(root.lists.get("prices", []), "provider", {ANY, *providers}, problems)
     known_routes = {*_names(root, "routes"), *Route.objects.values_list("name", flat=True)}
     _check(root.lists.get("aliases", []), "route", known_routes, problems)
     _check_conditions(routes, known_routes, problems)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounting.money.price_book import RATE_NAMES
 from routing.conf import CREDENTIAL_KINDS
 from routing.declarative import values
 from routing.declarative.conditions import conditions
@@ -66,13 +67,55 @@ _BREAKER = {"failures": values.whole_number, "window": values.whole_number}
 
 
 def _breaker(value: Any) -> dict[str, int]:
-    given = values.mapping(value)
+    given = _known(values.mapping(value), _BREAKER)
+    return dict(values.read_each(values.whole_number, given.items()))
+
+
+def _known(given: dict[Any, Any], names: Iterable[str]) -> dict[Any, Any]:
+    """The mapping, if it has no other keys than these."""
+    known = tuple(names)
     parts: list[tuple[Path, str]] = [
-        ((str(name),), f"unknown key{_hint(str(name), _BREAKER)}") for name in given if name not in _BREAKER
+        ((str(name),), f"unknown key{_hint(str(name), known)}") for name in given if name not in known
     ]
     if parts:
         raise Wrong(parts=parts)
-    return dict(values.read_each(values.whole_number, given.items()))
+    return given
+
+
+def _all(given: dict[Any, Any], names: Iterable[str]) -> dict[Any, Any]:
+    """The mapping, if it has exactly these keys."""
+    missing: list[tuple[Path, str]] = [((name,), "required") for name in names if name not in given]
+    if missing:
+        raise Wrong(parts=missing)
+    return _known(given, names)
+
+
+def _fast(value: Any) -> dict[str, Any] | None:
+    """Five prices, or nothing."""
+    if value is None:
+        return None
+    return dict(values.read_each(values.amount, _all(values.mapping(value), RATE_NAMES).items()))
+
+
+def _long_context(value: Any) -> dict[str, Any] | None:
+    """Five prices and the length from which they count, or nothing."""
+    if value is None:
+        return None
+    given = dict(_all(values.mapping(value), ("above", *RATE_NAMES)))
+    above = values.read_each(values.whole_number, [("above", given.pop("above"))])
+    return dict([*above, *values.read_each(values.amount, given.items())])
+
+
+def _unknown_price(value: Any) -> dict[str, Any]:
+    given = {} if value is None else _known(values.mapping(value), RATE_NAMES)
+    return dict(values.read_each(values.amount, given.items()))
+
+
+def _multipliers(value: Any) -> dict[str, Any]:
+    given = {} if value is None else values.mapping(value)
+    if any(not isinstance(name, str) for name in given):
+        raise Wrong("its names must be texts; write them in quotes")
+    return dict(values.read_each(values.amount, given.items()))
 
 
 _LIMITS = frozenset({"budgets", "rate_limits"})
@@ -100,6 +143,7 @@ TARGET = Shape(
         "model": values.text,
         "tier": values.small_number,
         "weight": values.whole_number,
+        "max_concurrent": values.whole_number,
         "enabled": values.yes_or_no,
     },
     identity=("provider", "model"),
@@ -112,6 +156,7 @@ ROUTE = Shape(
         "max_attempts": values.small_number,
         "retry_on": values.failures,
         "cooldown": values.whole_number,
+        "deadline": values.seconds,
         "breaker": _breaker,
         "conditions": conditions,
         "enabled": values.yes_or_no,
@@ -155,10 +200,24 @@ TEAM = Shape(
     {"members": MEMBER, "projects": PROJECT},
     _LIMITS,
 )
+PRICE = Shape(
+    {
+        "provider": values.text,
+        "model": values.text,
+        "valid_from": values.moment,
+        **dict.fromkeys(RATE_NAMES, values.amount),
+        "long_context": _long_context,
+        "fast": _fast,
+        "batch_multiplier": values.amount,
+        "geo_multipliers": _multipliers,
+        "web_search_per_1000": values.amount,
+    },
+    identity=("provider", "model", "valid_from"),
+)
 FILE = Shape(
-    {"version": values.whole_number},
-    {"providers": PROVIDER, "routes": ROUTE, "aliases": ALIAS, "teams": TEAM},
-    frozenset({"prices", "unknown_model_price", "organization", "identity_providers"}),
+    {"version": values.whole_number, "unknown_model_price": _unknown_price},
+    {"providers": PROVIDER, "routes": ROUTE, "aliases": ALIAS, "teams": TEAM, "prices": PRICE},
+    frozenset({"organization", "identity_providers"}),
     identity=(),
 )
 

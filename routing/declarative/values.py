@@ -73,6 +73,29 @@ def seconds(value: Any) -> Decimal:
     return number
 
 
+def amount(value: Any) -> Decimal:
+    """A number that is not negative, exactly as it is written."""
+    if isinstance(value, Unknown):
+        raise Unreadable
+    if isinstance(value, bool) or not isinstance(value, int | float | Substituted):
+        raise Wrong("not a number")
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise Wrong("not a number") from None
+    if not number.is_finite() or number < 0:
+        raise Wrong("not a number that is zero or more")
+    return number
+
+
+def moment(value: Any) -> datetime:
+    """A point in time that has to be one."""
+    found = point_in_time(value)
+    if found is None:
+        raise Wrong("not a date")
+    return found
+
+
 def yes_or_no(value: Any) -> bool:
     if isinstance(value, Unknown):
         raise Unreadable

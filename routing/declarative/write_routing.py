@@ -28,6 +28,16 @@ _PROVIDER_KEYS = (
     "allow_private_addresses",
 )
 _ALIAS_NAMES = {field: ("deprecation", key) for key, field in DEPRECATION_KEYS.items()}
+_ROUTE_KEYS = (
+    "name",
+    "strategy",
+    "sticky",
+    "max_attempts",
+    "retry_on",
+    "cooldown",
+    "deadline",
+    "conditions",
+)
 _ROUTE_NAMES = {"breaker_failures": ("breaker", "failures"), "breaker_window": ("breaker", "window")}
 
 
@@ -72,7 +82,7 @@ def _write_routes(run: Import, items: list[Item], providers: dict[str, Provider]
     for item in items:
         name = item.values["name"]
         route = stored.get(name) or Route(name=name)
-        assign(route, item, "name", "strategy", "sticky", "max_attempts", "retry_on", "cooldown", "conditions")
+        assign(route, item, *_ROUTE_KEYS)
         breaker = item.values.get("breaker", {})
         route.breaker_failures = breaker.get("failures", route.breaker_failures)
         route.breaker_window = breaker.get("window", route.breaker_window)
@@ -114,7 +124,7 @@ def _targets(run: Import, item: Item, route: Route, providers: dict[str, Provide
         row = stored.pop((provider.name, each.values["model"]), None)
         row = row or RouteTarget(route=route, provider=provider, model=each.values["model"])
         row.provider = provider  # as this run has it, not as it was read
-        assign(row, each, "tier", "weight")
+        assign(row, each, "tier", "weight", "max_concurrent")
         run.switch(row, each, f"the target {provider.name}: {row.model} of the route {route.name}")
         sound = run.attempt(each, partial(_checked, row)) is not None and sound
         mentioned.append(row)

@@ -10,7 +10,6 @@ Headers = list[tuple[bytes, bytes]]
 
 ANTHROPIC, BEDROCK, VERTEX = "anthropic", "bedrock", "vertex"
 MESSAGES, COUNT_TOKENS, MODELS, BATCHES, FILES = "messages", "count_tokens", "models", "batches", "files"
-CHARACTERS_PER_TOKEN = 4  # for what nobody has counted (the vendor's own rule of thumb, 2026-08)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,3 @@ def header(headers: Headers, name: bytes) -> bytes:
 def joined(headers: Headers, name: bytes) -> bytes:
     """All values of a header that may be repeated, joined by commas."""
     return b",".join(value for key, value in headers if key == name)
-
-
-def estimated_input(size: int) -> int:
-    """Input tokens of a body of `size` bytes that no upstream has counted."""
-    return size // CHARACTERS_PER_TOKEN

@@ -1,5 +1,5 @@
 """The tables of routing: providers with their credentials, routes with their targets, the names clients ask for, the
-rules of compatibility.
+rules of compatibility, orders to single targets.
 
 Every rule about what may be stored is here, in validators, `clean` and constraints, so that the admin, the command line
 and the API refuse the same things with the same sentences. Writes go through `routing.services` and
@@ -7,6 +7,7 @@ and the API refuse the same things with the same sentences. Writes go through `r
 """
 
 from routing.models.compatibility import CompatibilityCount, CompatibilityRule, CompatibilitySuggestion
+from routing.models.health import TargetControl, TargetStatus
 from routing.models.ownership import OWNERSHIP, KeptUpstream
 from routing.models.providers import Credential, CredentialRefresh, Provider
 from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
@@ -23,5 +24,7 @@ __all__ = [
     "Provider",
     "Route",
     "RouteTarget",
+    "TargetControl",
+    "TargetStatus",
     "every_retryable",
 ]

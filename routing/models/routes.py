@@ -1,5 +1,7 @@
 """Routes with their targets, and the names that clients ask for."""
 
+from decimal import Decimal
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -49,6 +51,13 @@ class Route(Versioned):
     retry_on = models.JSONField(
         default=every_retryable, blank=True, help_text="Failures after which the next call is made."
     )
+    deadline = models.DecimalField(
+        max_digits=7,
+        decimal_places=2,
+        default=Decimal(600),
+        validators=[MinValueValidator(Decimal("0.05")), MaxValueValidator(Decimal(86400))],
+        help_text="Seconds until a provider must have begun to answer, all calls and waits together.",
+    )
     cooldown = models.PositiveIntegerField(
         default=30,
         validators=[MinValueValidator(1), MaxValueValidator(3600)],
@@ -83,6 +92,12 @@ class RouteTarget(Versioned):
     model = models.CharField(max_length=300, help_text="The provider's own name of the model.")
     tier = models.PositiveSmallIntegerField(default=0, help_text="0 first; the next when none of a tier can serve.")
     weight = models.PositiveIntegerField(default=1, validators=[MaxValueValidator(1_000_000)])
+    max_concurrent = models.PositiveIntegerField(
+        "at once",
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="Most calls under way at once, in each server process; 0 is no limit.",
+    )
     position = models.PositiveIntegerField(default=0, editable=False, help_text="Place in the route's list.")
     enabled = models.BooleanField(default=True)
 

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from accounting.money.entry import Entry
+from accounting.money.usage import Usage, estimated_tokens
 from gateway_project.telemetry import logger
-from routing.formats.base import Headers
+from routing.formats.base import MESSAGES, Headers
 from routing.formats.errors import render_error
 from routing.formats.wording import scrub
 from routing.proxy import pipeline
@@ -22,7 +23,6 @@ from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_
 from routing.proxy.exchange import Call, Cause, Exchange, Reply
 from routing.proxy.faults import rendered, understood
 from routing.proxy.paths import HELLO, Destination, destination
-from routing.proxy.relay import estimated_input
 from routing.proxy.runtime import Runtime
 from routing.proxy.upstream import Fault
 
@@ -131,9 +131,12 @@ async def _cancelled(exchange: Exchange) -> None:
 
 def _estimate(exchange: Exchange) -> None:
     """A request that an upstream may have begun to work on, and whose usage nobody will tell."""
-    if exchange.entry.attempts and not exchange.recorded:
-        exchange.entry.estimated = True
-        exchange.entry.tokens_input = estimated_input(exchange.size)
+    entry = exchange.entry
+    if exchange.recorded or entry.operation != MESSAGES or not entry.attempts:
+        return
+    if entry.attempts[-1].error in ("", "cancelled"):  # others have failed, and an error costs nothing
+        entry.estimated = True
+        exchange.used(Usage(input=estimated_tokens(exchange.size)))
 
 
 async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
@@ -224,7 +227,14 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         user_agent=agent[:300].decode("latin-1"),
         session_id=session[:200].decode("latin-1"),
     )
-    return Exchange(call=call, reply=Reply(send), entry=entry, keep=runtime.house.recorder.finished)
+    return Exchange(
+        call=call,
+        reply=Reply(send),
+        entry=entry,
+        keep=runtime.house.recorder.finished,
+        settle=runtime.settle,
+        drain_room=runtime.house.drains,
+    )
 
 
 def new_request_id() -> str:

@@ -10,6 +10,7 @@ from accounting.access.grant import Grant
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.formats.base import BEDROCK, Headers
+from routing.proxy.drains import Drains
 
 MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
 
@@ -79,6 +80,11 @@ class Exchange:
     size: int = 0  # bytes of the request's body
     recorded: bool = False
     notices: Headers = field(default_factory=list)  # that a name is deprecated, for the answer's head
+    usage: Usage | None = None  # of the last upstream call
+    line_kind: str = "usage"  # what that call was, for the ledger
+    free: bool = False  # it failed before it said anything
+    settle: "Callable[[Exchange], None] | None" = None  # prices the entry, just before it is kept
+    drain_room: Drains | None = None
 
     @property
     def request_id(self) -> str:
@@ -96,8 +102,16 @@ class Exchange:
         if self.reply.complete:
             return
         self.reply.left = True
-        if not self.drains:
+        if not self.drains or not self._may_drain():
             self.cancel(Cause.CLIENT_LEFT)
+
+    def _may_drain(self) -> bool:
+        """Answers that are no streams always drain; streams while there is room."""
+        return self.drain_room is None or not self.entry.stream or self.drain_room.enter(self)
+
+    def end_drain(self) -> None:
+        """The time to read on after the client has left is over."""
+        self.cancel(Cause.CLIENT_LEFT)
 
     def cancel(self, cause: Cause) -> None:
         if self.task is not None and not self.task.done() and self.cause is None:
@@ -111,13 +125,9 @@ class Exchange:
         self.entry.attempts.append(attempt)
         self.entry.provider, self.entry.upstream_model = attempt.provider, attempt.model
 
-    def used(self, usage: Usage) -> None:
-        entry = self.entry
-        entry.tokens_input, entry.tokens_output = usage.input, usage.output
-        entry.tokens_cache_read = usage.cache_read
-        entry.tokens_cache_write_5m, entry.tokens_cache_write_1h = usage.cache_write_5m, usage.cache_write_1h
-        entry.web_searches = usage.web_searches
-        entry.estimated = entry.estimated or usage.doubtful
+    def used(self, usage: Usage, *, kind: str = "usage", free: bool = False) -> None:
+        """What the last upstream call used; it is priced when the request is recorded."""
+        self.usage, self.line_kind, self.free = usage, kind, free
 
     def failed(self, error_type: str, message: str) -> None:
         self.entry.error_type, self.entry.error_message = error_type, message[:MOST_ERROR_TEXT]
@@ -131,4 +141,6 @@ class Exchange:
         entry.outcome, entry.status = outcome, status
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
+        if self.settle is not None:
+            self.settle(self)
         self.keep(entry)

@@ -23,7 +23,10 @@ from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy import attempts, catalogue
+from routing.proxy.billing import Billing
+from routing.proxy.drains import Drains
 from routing.proxy.errors import (
+    GatewayError,
     invalid,
     key_refused,
     no_such_file,
@@ -35,6 +38,7 @@ from routing.proxy.errors import (
 from routing.proxy.exchange import Call, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
+from routing.proxy.resends import Resends
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution
 from routing.sessions import Sessions
@@ -56,6 +60,9 @@ class House:
     random: Callable[[], float]
     observations: Observations
     passthrough: PassThrough
+    billing: Billing
+    drains: Drains = field(default_factory=Drains)
+    resends: Resends = field(default_factory=Resends)
     draining: bool = False
     sessions: Sessions = field(default_factory=Sessions)
 
@@ -77,6 +84,7 @@ async def serve(exchange: Exchange, house: House) -> None:
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
+    exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
     routed = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
@@ -111,6 +119,7 @@ def authenticate(exchange: Exchange, directory: Directory) -> Grant:
         entry = exchange.entry
         entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
         entry.key, entry.key_prefix = grant.key, grant.key_prefix
+        entry.tags = dict(grant.tags)
         reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
         if reason:
             raise key_refused(reason)
@@ -173,10 +182,13 @@ async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, hou
             sent.let_go()
             stream = StreamRelay(exchange, answer, provider, ping=house.ping_seconds)
             await stream.run()
-            sent.ended(good=stream.meter.finished or exchange.reply.left)
+            sent.streamed(finished=stream.meter.finished)
         else:
             await relay_whole(exchange, answer, provider)
             sent.ended(good=True)
+    except GatewayError as error:  # the answer began, and never came to its end
+        sent.ended(good=False, words=error.message)
+        raise
     finally:
         sent.ended(good=None)
         if inference:

@@ -8,7 +8,9 @@ import asyncio
 import ipaddress
 import random
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -16,6 +18,7 @@ from django.db import DatabaseError, Error, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
 from accounting.models import Revision
+from accounting.money.price_store import load_price_book, store_unpriced
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
 from gateway_project.telemetry import logger
@@ -23,14 +26,17 @@ from routing.compatibility import store_observations
 from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
+from routing.proxy.billing import Billing
 from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
+from routing.proxy.sharing import Sharing, prefix_of
 from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
+from routing.target_status import StatusWriter
 
 POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
@@ -43,6 +49,7 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
+        billing = Billing()
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),
@@ -52,7 +59,8 @@ class Runtime:
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
             observations=Observations(),
-            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL),
+            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL, billing),
+            billing=billing,
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
@@ -60,6 +68,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(self.house, self._swapped, store=store_observations)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sharing: Sharing | None = None
         self._pruning: set[asyncio.Task[None]] = set()
 
     @property
@@ -69,6 +78,15 @@ class Runtime:
     @draining.setter
     def draining(self, value: bool) -> None:
         self.house.draining = value
+
+    def settle(self, exchange: Exchange) -> None:
+        """What is done with every request that ends, just before its record is kept: it is priced."""
+        entry, house = exchange.entry, self.house
+        if exchange.usage is not None and entry.attempts:
+            provider = house.snapshot.providers.get(entry.provider)
+            house.billing.charge(entry, exchange.usage, provider, kind=exchange.line_kind, free=exchange.free)
+        if entry.outcome == "upstream_error" and entry.stream and exchange.reply.started:
+            house.resends.failed(entry, exchange.size, time.monotonic())
 
     @property
     def active(self) -> int:
@@ -81,6 +99,7 @@ class Runtime:
         house = self.house
         return (
             house.snapshot.revision >= 0
+            and house.billing.book.revision >= 0
             and house.directory.revision >= 0
             and house.recorder.accepting
             and not house.draining
@@ -94,6 +113,10 @@ class Runtime:
 
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if settings.REDIS_URL:
+            prefix = prefix_of(settings.SECRET_KEY, str(settings.DATABASES["default"]["NAME"]))
+            self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
+            self._sharing.start()
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
         self._watcher.start()
@@ -108,17 +131,20 @@ class Runtime:
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
+        if self._sharing is not None:
+            await self._sharing.stop()
         await self.house.passthrough.close()
         await self.house.upstreams.close()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
 
     def _swapped(self, snapshot: Snapshot) -> None:
-        """In the watcher's thread: connections that the new picture does not need are closed by the loop."""
+        """In the watcher's thread: the loop closes connections that the new picture does not need, and takes its orders."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._prune, snapshot)
 
     def _prune(self, snapshot: Snapshot) -> None:
+        self.house.health.obey(snapshot.controls, time.monotonic(), datetime.now(UTC))
         task = asyncio.ensure_future(self.house.upstreams.keep_only(snapshot.providers.values()))
         self._pruning.add(task)
         task.add_done_callback(self._pruning.discard)
@@ -135,6 +161,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._away = False
         self._told: dict[int, CredentialStatus] = {}
+        self._status = StatusWriter(house.health)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="configuration", daemon=True)
@@ -154,6 +181,8 @@ class Watcher:
             if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
                 self._house.snapshot = load_snapshot()
                 self._swapped(self._house.snapshot)
+            if numbers.get(Revision.PRICES, 0) != self._house.billing.book.revision:
+                self._house.billing.book = load_price_book()
             if numbers.get(OWNERSHIP, 0) != self._house.passthrough.owners.revision:
                 refresh_owners(self._house.passthrough.owners)
         except DatabaseError as error:
@@ -188,13 +217,40 @@ class Watcher:
             close_old_connections()
             log.debug("the status of credentials cannot be written yet", error=str(error)[:300])
 
+    def tell_unpriced(self) -> None:
+        """Writes down which models had no price; while the database is away it is kept."""
+        found = self._house.billing.take()
+        if not found:
+            return
+        try:
+            store_unpriced(found)
+        except Error as error:
+            close_old_connections()
+            self._house.billing.give_back(found)
+            log.debug("models without a price cannot be written down yet", error=str(error)[:300])
+
+    def tell_health(self) -> None:
+        """Writes how targets are doing, where that has changed; at the end, that this process says nothing more."""
+        try:
+            if self._stopped.is_set():
+                self._status.leave()
+            else:
+                self._status.write()
+        except Error as error:
+            close_old_connections()
+            log.debug("the status of targets cannot be written yet", error=str(error)[:300])
+
     def _run(self) -> None:
         try:
             while not self._stopped.wait(POLL_SECONDS):
                 self.refresh()
                 self.tell_refreshes()
+                self.tell_unpriced()
                 self.tell(self._house.observations.take())
+                self.tell_health()
+            self.tell_health()
             self.tell(self._house.observations.take_all())
+            self.tell_unpriced()
         finally:
             connection.close()
 

@@ -78,6 +78,8 @@ class TestContent:
             web_searches=6,
             betas_removed=["x"],
             fields_removed=["speed"],
+            switched_from="main/claude-a",
+            switch_tokens=7,
             ttft_ms=12.5,
             duration_ms=99.5,
         )
@@ -112,6 +114,8 @@ class TestContent:
             "estimated": False,
             "betas_removed": ["x"],
             "fields_removed": ["speed"],
+            "switched_from": "main/claude-a",
+            "switch_tokens": 7,
             "ttft_ms": 12.5,
             "duration_ms": 99.5,
             "error": None,

@@ -27,7 +27,7 @@ def entry(name: str = "a", **fields: Any) -> Entry:
 
 def test_every_field_of_an_entry_has_its_column() -> None:
     columns = {field.name for field in RequestRecord._meta.concrete_fields}
-    assert set(Entry.__struct_fields__) == columns - {"id"}
+    assert set(Entry.__struct_fields__) - {"lines"} == columns - {"id"}  # lines have a table of their own
 
 
 def test_a_record_is_stored_as_it_was_handed_over(any_database: str) -> None:

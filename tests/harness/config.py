@@ -31,10 +31,12 @@ class Config:
     aliases: list[Entry] = field(default_factory=list)
     teams: list[Entry] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    prices: list[Entry] = field(default_factory=list)
+    unknown_model_price: Entry = field(default_factory=dict)
 
     def text(self) -> str:
         content: Entry = {"version": 1}
-        for name in ("providers", "routes", "aliases", "teams"):
+        for name in ("providers", "routes", "aliases", "teams", "prices", "unknown_model_price"):
             if getattr(self, name):
                 content[name] = getattr(self, name)
         return yaml.safe_dump(content, sort_keys=False)

@@ -190,7 +190,9 @@ def test_a_new_name_and_its_end_are_previewed(world: World, eu: Route, console: 
 
 def test_an_auditor_sees_the_pages_and_no_preview_button(world: World) -> None:
     auditor = signed_in(world.auditor)
+    Route.objects.update(conditions=[{"when": {"team": ["a b"]}, "route": "eu"}])
     page = auditor.get(page_of(world.route)).content.decode()
+    assert "team=&quot;a b&quot; -&gt; eu" in page
     assert 'id="callers"' in page
     assert 'name="_preview"' not in page
     assert auditor.post(page_of(world.route), {"_preview": "1"}).status_code == 403

@@ -6,7 +6,6 @@ import time
 from accounting.access.grant import Grant
 from routing.formats.base import header
 from routing.formats.batch import shown, with_results_url
-from routing.formats.batch_results import ResultsMeter
 from routing.proxy.errors import no_such_file, upstream_failed
 from routing.proxy.exchange import Exchange
 from routing.proxy.passthrough import listing
@@ -80,7 +79,7 @@ async def results(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Gra
     owned = await desk.owned(BATCH, exchange.call.subject, grant)
     exchange.drains = not owned.priced
     request = outbound(exchange, "GET", results_path(owned.id), opaque=True)
-    meter = ResultsMeter()
+    meter = desk.metering.meter(owned, keeper(owned, snapshot))
     desk.metering.reading(owned)
     try:
         answer = await desk.pass_on(exchange, owned, snapshot, request)
