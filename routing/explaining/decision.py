@@ -13,6 +13,7 @@ from routing.condition_lines import when_text
 from routing.decide import Decision, Looked, decide
 from routing.explaining.question import Question
 from routing.formats.base import Inbound
+from routing.formats.errors import render_error
 from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
 from routing.formats.translate import to_upstream
@@ -194,7 +195,9 @@ def _candidates(decision: Decision, served: bool) -> tuple[CandidateLine, ...]:
             for target in route.targets
             if target.key not in known
         ]
-    lines += [CandidateLine(each.provider, each.model, each.tier, None, None, False, each.reason) for each in route.left_out]
+    lines += [
+        CandidateLine(each.provider, each.model, each.tier, None, None, False, each.reason) for each in route.left_out
+    ]
     return tuple(lines)
 
 
@@ -220,7 +223,9 @@ def _by_chance(decision: Decision) -> bool:
     return routed.route.strategy in ("weighted", "least_busy") and first.target.tier == second.target.tier
 
 
-def _betas(inbound: Inbound, target: TargetConf | None, snapshot: Snapshot) -> tuple[tuple[BetaLine, ...], tuple[str, ...]]:
+def _betas(
+    inbound: Inbound, target: TargetConf | None, snapshot: Snapshot
+) -> tuple[tuple[BetaLine, ...], tuple[str, ...]]:
     if target is None:
         return (), ()
     provider = target.provider
@@ -250,7 +255,8 @@ def _verdict(
     inbound: Inbound, error: GatewayError | None, limit: LimitLine | None, chosen: TargetConf | None
 ) -> tuple[int, str, str]:
     if error is not None:
-        return error.status, error.reason, f"refused with {error.status}: {error.message}"
+        status = render_error(inbound.format, error, "")[0]  # formats have their own statuses
+        return status, error.reason, f"refused with {status}: {error.message}"
     if limit is not None:
         return 429, "limit", f"refused with 429: {limit.scope}: {limit.what} of {limit.limit} is used up."
     assert chosen is not None

@@ -40,8 +40,8 @@ class Question:
         if self.format not in FORMATS:
             raise Unaskable(f"{self.format!r} is not a format; choose {', '.join(FORMATS)}.")
         content = self._content()
-        model = self.model or str(content.get("model") or "")
-        if not model:
+        model = self.model or content.get("model")
+        if not isinstance(model, str) or not model:
             raise Unaskable("Name the model that the client asks for.")
         try:
             return self._parsed(model, content)

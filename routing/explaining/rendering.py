@@ -110,14 +110,18 @@ def as_text(found: Explanation) -> str:
         word = " REFUSES" if limit.refuses else ""
         lines.append(f"Limit       {limit.scope}: {limit.what}: {limit.used} of {limit.limit} used{reset}{word}")
     for beta in found.betas:
-        lines.append(f"Beta        {beta.name}: {beta.action}{f' as {beta.sent_as}' if beta.action == 'renamed' else ''}")
+        lines.append(
+            f"Beta        {beta.name}: {beta.action}{f' as {beta.sent_as}' if beta.action == 'renamed' else ''}"
+        )
     if found.price is not None:
         price = found.price
         lines.append(
             f"Price       {price['input']} in, {price['output']} out, {price['cache_read']} cache read "
             f"($ per million tokens; row {price['id'] if price['id'] is not None else 'unknown model'})"
         )
-    lines.append(f"As of       configuration {found.revision}{'' if found.live else ', without the live figures of a gateway'}")
+    lines.append(
+        f"As of       configuration {found.revision}{'' if found.live else ', without the live figures of a gateway'}"
+    )
     return "\n".join(lines)
 
 
