@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, User, VirtualKey
 from accounting.money.reports import Question
 from gateway_project.crypto import keyed_hash
+
+MOST_KEYS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ def narrowed(question: Question, viewer: Viewer) -> Question:
     return replace(question, since=datetime.min.replace(tzinfo=UTC), until=datetime.min.replace(tzinfo=UTC))
 
 
+def find_record(request_id: str) -> RequestRecord | None:
+    """The record of a request, for those who may see all."""
+    return RequestRecord.objects.filter(request_id=request_id).first()
+
+
 def api_token(secret: str) -> ApiToken | None:
     """The API token with this secret, whether or not it is still in use."""
     return ApiToken.objects.select_related("team").filter(secret_hash=keyed_hash(secret)).first()
@@ -80,6 +87,13 @@ def viewer_of_user(user: User) -> Viewer:
 def find_project(team: str, project: str) -> Project | None:
     """A project by its team's name and its own."""
     return Project.objects.select_related("team").filter(team__name=team, name=project).first()
+
+
+def keys_of_member(user: User) -> list[VirtualKey]:
+    """The keys that a person may see: their own, and the service keys of the teams they belong to. At most 500."""
+    theirs = Q(owner=user) | Q(owner=None, project__team__memberships__user=user)
+    keys = VirtualKey.objects.filter(theirs, revoked_at=None).select_related("project__team").distinct()
+    return list(keys.order_by("project__team__name", "project__name", "name")[:MOST_KEYS])
 
 
 def find_keys(prefix: str) -> QuerySet[VirtualKey]:

@@ -12,4 +12,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/targets/", TargetList.as_view(), name="targets"),
     path("api/v1/", include("accounting.api.urls")),
+    path("api/v1/", include("routing.api.urls")),
+    path("", include("routing.pages.urls")),
 ]

@@ -87,6 +87,9 @@ class ConsoleSite(admin.AdminSite):
                 for app, model, title in members
                 if (app, model) in known and app_label in (None, app)
             ]
+            if name == "Routing" and app_label in (None, "routing"):
+                address = reverse("admin:routing_route_explain")
+                models.append({"name": "Explain a request", "object_name": "Explain", "admin_url": address})
             if models:
                 groups.append(
                     {"name": name, "app_label": name.lower(), "app_url": reverse("admin:index"), "models": models}

@@ -303,6 +303,11 @@ def get_runtime() -> Runtime:
     return _runtime
 
 
+def running() -> Runtime | None:
+    """The process's runtime if it serves requests, for pages that show its figures."""
+    return _runtime if _runtime is not None and _runtime.house.snapshot.revision >= 0 else None
+
+
 async def started_runtime() -> Runtime:
     """The process's runtime, started."""
     runtime = get_runtime()
