@@ -4,13 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 
 from accounting.accounts.views import home
-from routing.api import TargetList
 
 urlpatterns = [
     path("", home, name="home"),
     path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
-    path("api/v1/targets/", TargetList.as_view(), name="targets"),
     path("api/v1/", include("accounting.api.urls")),
     path("api/v1/", include("routing.api.urls")),
     path("", include("routing.pages.urls")),

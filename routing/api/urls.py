@@ -3,6 +3,10 @@
 from django.urls import path
 
 from routing.api.explain import Explain
+from routing.api.targets import TargetList
 
 app_name = "routing-api"
-urlpatterns = [path("explain/", Explain.as_view(), name="explain")]
+urlpatterns = [
+    path("explain/", Explain.as_view(), name="explain"),
+    path("targets/", TargetList.as_view(), name="targets"),
+]

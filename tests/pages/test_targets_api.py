@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounting.audit.changes import Actor, changing
 from accounting.services import create_api_token
-from routing.api import TargetSerializer
+from routing.api.targets import TargetSerializer
 from tests.docs.test_documentation import text
 from tests.pages.conftest import World, signed_in
 from tests.pages.test_targets_page import MODEL, said
