@@ -89,7 +89,7 @@ def decide(
     try:
         routed = route_for(inbound, grant, snapshot, unix)
         resolution = resolved(routed, health, now=now, random=random)
-        resolution = able(inbound, routed, resolution, snapshot)
+        resolution = able(inbound, resolution, snapshot)
     except GatewayError as error:
         return Decision(inbound.model, routed, resolution, error)
     return Decision(inbound.model, routed, resolution)
@@ -114,7 +114,7 @@ def targets_for(
     random: Callable[[], float],
 ) -> Resolution:
     """The targets to try, in order. Raises `GatewayError`: 529 if none is to be tried now, 400 if none can carry it."""
-    return able(inbound, routed, resolved(routed, health, now=now, random=random), snapshot)
+    return able(inbound, resolved(routed, health, now=now, random=random), snapshot)
 
 
 def resolved(routed: Routed, health: HealthView, *, now: float, random: Callable[[], float]) -> Resolution:
@@ -122,7 +122,7 @@ def resolved(routed: Routed, health: HealthView, *, now: float, random: Callable
     return resolve(routed.route, sticky_key=routed.sticky_key, health=health, now=now, random=random)
 
 
-def able(inbound: Inbound, routed: Routed, resolution: Resolution, snapshot: Snapshot) -> Resolution:
+def able(inbound: Inbound, resolution: Resolution, snapshot: Snapshot) -> Resolution:
     """The resolution without the targets that cannot carry the request. Raises `GatewayError`, as `targets_for`."""
     if not resolution.candidates:
         wait = max(1, round(resolution.retry_after or WAIT))

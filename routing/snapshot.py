@@ -26,7 +26,7 @@ from routing.facts import LONG_CONTEXT
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
 from routing.lifecycle import Deprecation
-from routing.models import ModelAlias, Provider, Route, RouteTarget, TargetControl
+from routing.models import ModelAlias, Provider, Route, RouteTarget, Shadow, TargetControl
 from routing.targets import ControlConf, CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
 
 __all__ = [
@@ -65,11 +65,20 @@ class AliasConf:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowConf:
+    """A draft that is asked beside a live route, until a Unix time."""
+
+    id: int
+    draft: RouteConf
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that routing needs to know, as of `revision`.
 
     `providers` are the usable ones by name; `unusable` says why an enabled provider is not among them. `routes` are the
-    enabled ones by name.
+    enabled ones by name; `shadows` are the drafts that are asked beside some of them.
     """
 
     revision: int
@@ -79,6 +88,7 @@ class Snapshot:
     registry: Registry = field(default_factory=lambda: Registry(SHIPPED))
     routes: Mapping[str, RouteConf] = field(default_factory=dict)
     controls: Mapping[tuple[str, str], ControlConf] = field(default_factory=dict)
+    shadows: Mapping[str, ShadowConf] = field(default_factory=dict)
     _patterns: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _exact: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _found: dict[str, AliasConf | None] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -153,12 +163,20 @@ def _read(revision: int) -> Snapshot:
     by_name = {route.name: route for route in routes.values()}
     registry = Registry(SHIPPED, own_rules())
     controls = _read_controls()
-    return Snapshot(revision, usable, aliases, names, registry, routes=by_name, controls=controls)
+    return Snapshot(
+        revision, usable, aliases, names, registry, routes=by_name, controls=controls, shadows=_read_shadows(routes)
+    )
 
 
 def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
     """An alias's row as the gateway uses it."""
     return AliasConf(alias.name, route, alias.display_name, alias.created_at, alias.deprecation)
+
+
+def _read_shadows(routes: Mapping[int, RouteConf]) -> dict[str, ShadowConf]:
+    """The drafts that are evaluated, by the name of the route beside which they are."""
+    rows = Shadow.objects.filter(enabled=True, live_id__in=routes, draft_id__in=routes)
+    return {routes[row.live_id].name: ShadowConf(row.pk, routes[row.draft_id], row.until.timestamp()) for row in rows}
 
 
 def _read_controls() -> dict[tuple[str, str], ControlConf]:

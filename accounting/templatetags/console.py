@@ -43,6 +43,13 @@ def rate(value: Decimal) -> str:
 
 
 @register.filter
+def dollars(amount: Decimal) -> str:
+    """Money with all the digits that it has, cents at least."""
+    whole, _, fraction = number(amount).partition(".")
+    return f"${int(whole):,}.{fraction:0<2}" if amount >= 0 else f"-{dollars(-amount)}"
+
+
+@register.filter
 def milliseconds(value: float | Decimal | None) -> str:
     """A duration in the unit that fits: 42 ms, 1.8 s, 2 min 5 s."""
     if value is None:

@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "Provider", "Providers"),
             ("routing", "Route", "Routes"),
             ("routing", "ModelAlias", "Aliases"),
+            ("routing", "Shadow", "Drafts"),
             ("routing", "TargetControl", "Targets"),
             ("routing", "CompatibilityRule", "Compatibility"),
             ("routing", "ConfigVersion", "Versions"),

@@ -11,6 +11,7 @@ from routing.models.health import TargetControl, TargetStatus
 from routing.models.ownership import OWNERSHIP, KeptUpstream
 from routing.models.providers import Credential, CredentialRefresh, Provider
 from routing.models.routes import ModelAlias, Route, RouteTarget, every_retryable
+from routing.models.shadows import Shadow, ShadowCount
 from routing.models.versions import ConfigPicture, ConfigProposal, ConfigVersion, ProcessReport, SealedSecret
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Route",
     "RouteTarget",
     "SealedSecret",
+    "Shadow",
+    "ShadowCount",
     "TargetControl",
     "TargetStatus",
     "every_retryable",

@@ -12,6 +12,7 @@ from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.formats.base import BEDROCK, Headers
 from routing.proxy.drains import Drains
+from routing.shadows import Shadowed
 
 MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
 
@@ -86,6 +87,7 @@ class Exchange:
     free: bool = False  # it failed before it said anything
     settle: "Callable[[Exchange], None] | None" = None  # prices the entry, just before it is kept
     drain_room: Drains | None = None
+    shadowed: Shadowed | None = None  # where a draft of its route would have sent it
 
     @property
     def request_id(self) -> str:

@@ -42,6 +42,7 @@ from routing.proxy.resends import Resends
 from routing.proxy.upstream import Answer, UpstreamClient
 from routing.resolve import Resolution
 from routing.sessions import Sessions
+from routing.shadows import Shadows, shadowed
 from routing.snapshot import Snapshot
 
 MOST_KEYS = 4  # that are looked up of one request
@@ -65,6 +66,7 @@ class House:
     resends: Resends = field(default_factory=Resends)
     draining: bool = False
     sessions: Sessions = field(default_factory=Sessions)
+    shadows: Shadows = field(default_factory=Shadows)
 
 
 async def serve(exchange: Exchange, house: House) -> None:
@@ -89,7 +91,7 @@ async def serve(exchange: Exchange, house: House) -> None:
     routed = admit(exchange, grant, inbound, snapshot)
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
-    resolution = choose(inbound, routed, house, snapshot)
+    resolution = choose(exchange, inbound, routed, house, snapshot)
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)
     exchange.drains = not inbound.stream
@@ -166,9 +168,14 @@ def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot
     return routed
 
 
-def choose(inbound: Inbound, routed: Routed, house: House, snapshot: Snapshot) -> Resolution:
-    """The targets to try, in order; 529 if none is to be tried now."""
-    return targets_for(inbound, routed, snapshot, house.health, now=time.monotonic(), random=house.random)
+def choose(exchange: Exchange, inbound: Inbound, routed: Routed, house: House, snapshot: Snapshot) -> Resolution:
+    """The targets to try, in order; 529 if none is to be tried now. A draft of the route is asked, too, if there is one."""
+    now, grant = time.monotonic(), exchange.grant
+    resolution = targets_for(inbound, routed, snapshot, house.health, now=now, random=house.random)
+    draft = snapshot.shadows.get(routed.route.name) if snapshot.shadows else None
+    if draft is not None and grant is not None and exchange.entry.started_at < draft.until:
+        exchange.shadowed = shadowed(draft, inbound, grant, snapshot, house.health, now=now, random=house.random)
+    return resolution
 
 
 async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House, sticky: str) -> None:

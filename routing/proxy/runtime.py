@@ -36,6 +36,7 @@ from routing.proxy.pipeline import House
 from routing.proxy.sharing import Sharing, prefix_of
 from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
+from routing.shadows import store_shadows
 from routing.snapshot import Snapshot, load_snapshot
 from routing.target_status import StatusWriter
 from routing.versions.duties import Duties
@@ -90,6 +91,8 @@ class Runtime:
         if exchange.usage is not None and entry.attempts:
             provider = house.snapshot.providers.get(entry.provider)
             house.billing.charge(entry, exchange.usage, provider, kind=exchange.line_kind, free=exchange.free)
+        if exchange.shadowed is not None:
+            house.shadows.count(exchange.shadowed, entry, exchange.usage, house.billing.book)
         if entry.outcome == "upstream_error" and entry.stream and exchange.reply.started:
             house.resends.failed(entry, exchange.size, time.monotonic())
 
@@ -252,6 +255,18 @@ class Watcher:
             self._house.billing.give_back(found)
             log.debug("models without a price cannot be written down yet", error=str(error)[:300])
 
+    def tell_shadows(self, *, last: bool = False) -> None:
+        """Writes what drafts of routes would have done; while the database is away it is kept."""
+        taken = self._house.shadows.take(all_=last)
+        if not taken:
+            return
+        try:
+            store_shadows(taken)
+        except Error as error:
+            close_old_connections()
+            self._house.shadows.give_back(taken)
+            log.debug("counts of drafts cannot be written yet", error=str(error)[:300])
+
     def tell_health(self) -> None:
         """Writes how targets are doing, where that has changed; at the end, that this process says nothing more."""
         try:
@@ -279,7 +294,9 @@ class Watcher:
                 self.tell_unpriced()
                 self.tell(self._house.observations.take())
                 self.tell_health()
+                self.tell_shadows()
             self.tell_health()
+            self.tell_shadows(last=True)
             self.tell(self._house.observations.take_all())
             self._duties.leave()
             self.tell_unpriced()
