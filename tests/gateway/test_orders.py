@@ -9,7 +9,7 @@ import pytest
 from tests.fake_provider import FakeProvider, error, reply
 from tests.gateway.bodies import ask
 from tests.gateway.conftest import make_provider
-from tests.harness import Config, Gateway, Template, route, standard_config, target, wait_until
+from tests.harness import Config, Gateway, Template, postgres_database, route, standard_config, target, wait_until
 from tests.serving.conftest import REDIS
 from tests.serving.test_serve import redis_or_skip
 
@@ -38,22 +38,21 @@ def give(gateway: Gateway, call: str) -> None:
 
 
 @contextmanager
-def two_processes(template: Template, folder: Path) -> Iterator[tuple[list[Gateway], FakeProvider]]:
+def two_processes(template: Template, folder: Path, database: str) -> Iterator[tuple[list[Gateway], FakeProvider]]:
     """Two servers with one database and one Redis."""
     redis_or_skip()
     with ExitStack() as stack:
+        settings = {"REDIS_URL": REDIS}
+        if database == "postgres":
+            settings["DATABASE_URL"] = stack.enter_context(postgres_database())
         provider = stack.enter_context(make_provider())
-        gateways: list[Gateway] = []
-        for name in ("one", "two"):
-            gateway = Gateway(template, folder / name, configured(provider.url), environment={"REDIS_URL": REDIS})
-            if gateways:
-                gateway.data = gateways[0].data
-                gateway.start()
-                stack.callback(gateway.stop)
-            else:
-                stack.enter_context(gateway)
-            gateways.append(gateway)
-        yield gateways, provider
+        config = configured(provider.url)
+        first = stack.enter_context(Gateway(template, folder / "one", config, environment=settings))
+        second = Gateway(template, folder / "two", config)
+        second.data, second.extra, second.token = first.data, settings, first.token
+        second.start()
+        stack.callback(second.stop)
+        yield [first, second], provider
 
 
 def who(gateway: Gateway) -> str:
@@ -65,10 +64,11 @@ def within_a_second(found: Callable[[], bool]) -> None:
 
 
 @pytest.mark.redis
-def test_breakers_and_orders_reach_every_process(template: Template, tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_breakers_and_orders_reach_every_process(database: str, template: Template, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    with two_processes(template, tmp_path) as ((one, two), provider):
+    with two_processes(template, tmp_path, database) as ((one, two), provider):
         assert {who(one), who(two)} == {"m1"}
         provider.on_model("m1", DOWN)
         assert [who(one) for _ in range(3)] == ["m2"] * 3
