@@ -30,7 +30,7 @@ class Tables:
 
     def all(self, query: str) -> list[Any]:
         with psycopg.connect(self._url, autocommit=True) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query).fetchall()
 
     def number(self) -> int:
         return int(self.all("SELECT number FROM accounting_revision WHERE name = 'routing'")[0][0])
