@@ -5,9 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from accounting.audit.changes import Actor, changing
+from routing.models import ConfigProposal, ConfigVersion, ProcessReport
+from routing.versions.proposals import Draft, Person, Wish, draft, propose
 from tests.pages.conftest import PASSWORD, World, make_record, make_world
 from tests.pages.test_targets_page import said
 
@@ -80,20 +84,50 @@ def visitor(browser: Browser, live_server: LiveServer, world: World) -> Iterator
     context.close()
 
 
+def a_proposal(world: World) -> ConfigProposal:
+    """One that waits, of a change of many fields, made on a configuration with two versions and a slow process."""
+    person = Person(Actor("bob@example.org", "user"), 0)
+    now = timezone.now()
+    with changing(person.actor) as change:
+        world.provider.base_url = f"https://{'a-long-name.' * 12}example.com"
+        change.reason = "why " * 40
+        change.save(world.provider)
+    ProcessReport.objects.create(
+        process="p", host="gate-1.example.org" * 3, pid=7, server="production", started_at=now, version=1, directory=1,
+        seen_at=now,
+    )  # fmt: skip
+    found: list[Draft | None] = []
+
+    def taken_back() -> None:
+        with changing(person.actor) as change:
+            world.route.retry_on, world.route.cooldown = [429, 500], 77
+            change.save(world.route)
+            found.append(draft(change))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        taken_back()
+    assert found[0] is not None
+    world.route.refresh_from_db()
+    return propose(found[0], person, Wish("why " * 40), now)
+
+
 def addresses(world: World) -> list[str]:
     rows = {
         "routing_provider": world.provider, "routing_route": world.route, "routing_modelalias": world.alias,
         "accounting_team": world.team, "accounting_project": world.project, "accounting_user": world.stranger,
         "accounting_membership": world.membership, "accounting_virtualkey": world.key,
         "accounting_apitoken": world.token, "accounting_requestrecord": world.record,
-        "accounting_auditevent": world.event,
+        "accounting_auditevent": world.event, "routing_configversion": ConfigVersion.objects.all()[0],
+        "routing_configproposal": a_proposal(world),
     }  # fmt: skip
     found = ["/admin/", "/admin/password_change/", f"{reverse('admin:routing_route_who_serves')}?model=x"]
     for name, row in rows.items():
         found += [reverse(f"admin:{name}_changelist"), reverse(f"admin:{name}_change", args=[row.pk])]
-        if name not in {"accounting_requestrecord", "accounting_auditevent"}:
+        if not name.endswith(("requestrecord", "auditevent", "configversion", "configproposal")):
             found.append(reverse(f"admin:{name}_add"))
     found.append(reverse("admin:routing_targetcontrol_changelist"))
+    found.append(reverse("admin:routing_configversion_rollback", args=[ConfigVersion.objects.all()[1].pk]))
     return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
 
 
