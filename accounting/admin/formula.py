@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from accounting.models import RequestRecord
-from accounting.models.money import UNIT
 from accounting.money.price_book import number
-from accounting.templatetags.console import grouped, spaced
+from accounting.templatetags.console import dollars, grouped, spaced
 
 KINDS = (
     ("input", "tokens_input", "input"),
@@ -79,10 +78,3 @@ def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
     if band := BANDS.get(str(price.get("band"))):
         row += f", {band}"
     return Formula(title, terms, factors, searches, dollars(total), row, not price.get("id"))
-
-
-def dollars(amount: Decimal) -> str:
-    """An amount with all the places that are stored of it, and two at least."""
-    text = number(amount.quantize(UNIT))
-    whole, _, places = text.partition(".")
-    return f"${int(whole):,}.{places.ljust(2, '0')}"

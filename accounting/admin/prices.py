@@ -61,6 +61,7 @@ class PriceAdmin(ConsoleAdmin):
     list_filter = ("shipped", "provider")
     search_fields = ("model", "provider")
     actions = None
+    sortable_by = ()
     fieldsets = (
         (None, {"fields": (("provider", "model"), "valid_from", "source")}),
         ("Dollars for a million tokens", {"fields": (RATE_NAMES[:2], RATE_NAMES[2:])}),

@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounting.admin.formula import dollars, formulas_of
+from accounting.admin.formula import formulas_of
 from accounting.models import AuditEvent, RequestRecord
-from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, plain, spaced
+from accounting.templatetags.console import dollars, grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.paging import BoundedPaginator, HistoryList, seen

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.models import RequestRecord
+from accounting.models.money import UNIT
 from accounting.money.price_book import number
 
 register = template.Library()
@@ -44,9 +45,10 @@ def rate(value: Decimal) -> str:
 
 @register.filter
 def dollars(amount: Decimal) -> str:
-    """Money with all the digits that it has, cents at least."""
-    whole, _, fraction = number(amount).partition(".")
-    return f"${int(whole):,}.{fraction:0<2}" if amount >= 0 else f"-{dollars(-amount)}"
+    """An amount with all the places that are stored of it, and two at least."""
+    text = number(abs(amount).quantize(UNIT))
+    whole, _, places = text.partition(".")
+    return f"{'-' if amount < 0 else ''}${int(whole):,}.{places.ljust(2, '0')}"
 
 
 @register.filter

@@ -148,7 +148,7 @@ def test_the_price_of_unknown_models() -> None:
         set_unknown_price(change, {"input": Decimal(20)})
         set_unknown_price(change, {"output": Decimal(90)})
     rates = load_price_book().unknown.rates
-    assert (rates.input, rates.output, rates.cache_read) == (20, 90, Decimal("1.5"))
+    assert (rates.input, rates.output, rates.cache_read) == (Decimal(20), Decimal(90), Decimal("1.5"))
     with pytest.raises(ValidationError), changing(ACTOR) as change:
         set_unknown_price(change, {"input": Decimal("NaN")})
 

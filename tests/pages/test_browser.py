@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, syn
 from pytest_django.live_server_helper import LiveServer
 
 from accounting.audit.changes import Actor, changing
+from accounting.models import Price
+from accounting.money.price_list import LIST_2026_11_20, rows_of
+from accounting.money.price_store import Unpriced, store_unpriced
 from routing.models import ConfigProposal, ConfigVersion, ProcessReport
 from routing.versions.proposals import Draft, Person, Wish, draft, propose
 from tests.pages.conftest import PASSWORD, World, make_record, make_world
@@ -128,11 +131,22 @@ def addresses(world: World) -> list[str]:
             found.append(reverse(f"admin:{name}_add"))
     found.append(reverse("admin:routing_targetcontrol_changelist"))
     found.append(reverse("admin:routing_configversion_rollback", args=[ConfigVersion.objects.all()[1].pk]))
+    found += [reverse("admin:accounting_price_changelist"), reverse("admin:accounting_price_add")]
+    found += [reverse("admin:accounting_price_change", args=[price.pk]) for price in Price.objects.all()[:1]]
+    found.append(reverse("admin:accounting_unknownmodelprice_change", args=[1]))
     return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
+
+
+def make_prices() -> None:
+    """The list that ships, and a model with a long name that has no price."""
+    rows = [Price(shipped=True, **values) for listed in LIST_2026_11_20 for values in rows_of(listed)]
+    Price.objects.bulk_create(rows, ignore_conflicts=True)  # other tests may have emptied this database, or not
+    store_unpriced({("main", "a-very-long-name-of-a-model-" * 6, True): Unpriced(3, 1.8e9)})
 
 
 def test_no_page_violates_the_policy_or_overflows_a_phone(visitor: Visitor, world: World) -> None:
     make_record(request_id="req_long", alias="a-very-long-name-of-a-model-" * 6, session_id="s" * 120)
+    make_prices()
     visitor.page.set_viewport_size(PHONE)
     wide = []
     for address in addresses(world):
