@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounting.admin.lines import formula, lines_of
 from accounting.models import AuditEvent, RequestRecord
 from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, spaced
 from gateway_project.console.access import NobodyWrites
@@ -160,6 +161,7 @@ class RequestRecordAdmin(HistoryAdmin):
                 tokens=token_parts(record),
                 token_total=sum(int(getattr(record, column)) for _, column in TOKEN_KINDS),
                 first_byte_at=first_byte_at(record),
+                lines=[(line, formula(line)) for line in lines_of(record)],
             )
         return super().render_change_form(request, context, *args, **kwargs)
 

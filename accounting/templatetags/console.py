@@ -20,6 +20,7 @@ WORDS = {
     "modelalias": "model alias",
     "routetarget": "route target",
     "onetimelink": "one-time link",
+    "ledgerentry": "ledger entry",
     "compatibilityrule": "compatibility rule",
     "compatibilitysuggestion": "compatibility suggestion",
 }
@@ -42,6 +43,15 @@ def milliseconds(value: float | Decimal | None) -> str:
     if number < 120_000:
         return f"{number / 1000:.1f} s"
     return f"{number // 60_000:.0f} min {number % 60_000 / 1000:.0f} s"
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str:
+    """Money to the last digit that is not zero, and cents at least: $0.0123, $4.00."""
+    if value is None:
+        return "—"
+    whole, _, places = f"{abs(value):,.12f}".partition(".")
+    return f"{'-' if value < 0 else ''}${whole}.{places.rstrip('0'):0<2}"
 
 
 @register.filter

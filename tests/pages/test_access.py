@@ -30,6 +30,7 @@ def _address(name: str, world: World) -> str:
         "provider": world.provider, "route": world.route, "modelalias": world.alias, "team": world.team,
         "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
         "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
+        "ledgerentry": world.line,
     }  # fmt: skip
     for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
         try:
@@ -54,7 +55,7 @@ def test_console_address(name: str, world: World) -> None:
     assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
     assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
     assert signed_in(world.stranger).get(address, follow=True).status_code == 403
-    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"])
+    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"], ["ledgerentry"])
     if history and name.endswith(("_add", "_delete")):
         assert _status(signed_in(world.admin), address) == 403
     elif history and name.endswith("_history"):
@@ -97,8 +98,9 @@ def test_autocomplete_is_closed_to_strangers(world: World) -> None:
 
 def test_history_is_read_only_for_administrators(world: World) -> None:
     console = signed_in(world.admin)
-    for name in ("accounting_requestrecord", "accounting_auditevent"):
-        row = world.record if "record" in name else world.event
+    rows = {"requestrecord": world.record, "auditevent": world.event, "ledgerentry": world.line}
+    for table, row in rows.items():
+        name = f"accounting_{table}"
         assert console.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "500"}).status_code == 403
         assert console.post(reverse(f"admin:{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
 
