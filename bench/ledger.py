@@ -330,7 +330,7 @@ def measure(now: datetime) -> dict[str, Figures]:
     return found
 
 
-def ingestion(urls: Mapping[str, str]) -> dict[str, Figures]:
+def ingestion(urls: dict[str, str]) -> dict[str, Figures]:
     """Milliseconds to store 300 requests, alternating between the databases."""
     from decimal import Decimal
     from uuid import uuid4

@@ -12,8 +12,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounting.admin.formula import formulas_of
+from accounting.admin.formula import formulas, formulas_of
+from accounting.admin.lines import formula, lines_of
 from accounting.models import AuditEvent, RequestRecord
+from accounting.models.ledger import ADJUSTMENT
 from accounting.templatetags.console import dollars, grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin
@@ -155,18 +157,20 @@ class RequestRecordAdmin(HistoryAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         record = kwargs.get("obj")
         if record is not None:
+            lines = lines_of(record)
             context.update(
                 record=record,
                 tokens=token_parts(record),
                 token_total=sum(int(getattr(record, column)) for _, column in TOKEN_KINDS),
                 first_byte_at=first_byte_at(record),
                 cost=dollars(record.cost_usd),
-                formulas=formulas_of(record),
+                formulas=formulas([line for line in lines if line.kind != ADJUSTMENT]) or formulas_of(record),
                 sent_again=RequestRecord.objects.filter(
                     resend_of=record.request_id, session_id=record.session_id
                 ).first()
                 if record.session_id
                 else None,
+                lines=[(line, formula(line)) for line in lines],
             )
         return super().render_change_form(request, context, *args, **kwargs)
 

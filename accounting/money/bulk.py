@@ -152,7 +152,7 @@ def _line_statement(vendor: str) -> str:
     source = f'{_source(vendor, Line, LedgerEntry, 1)} JOIN "{RequestRecord._meta.db_table}" record'
     return (
         f'INSERT INTO "{LedgerEntry._meta.db_table}" ({names}) SELECT {", ".join(written.values())} '
-        f"FROM {source} ON record.request_id = {name} WHERE true ON CONFLICT (request_id, number) DO NOTHING RETURNING id"
+        f"FROM {source} ON record.request_id = {name} WHERE true ON CONFLICT DO NOTHING RETURNING id"
     )
 
 

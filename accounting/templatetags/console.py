@@ -11,7 +11,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.models import RequestRecord
-from accounting.models.money import UNIT
 from accounting.money.price_book import number
 
 register = template.Library()
@@ -24,6 +23,7 @@ WORDS = {
     "routetarget": "route target",
     "onetimelink": "one-time link",
     "unknownmodelprice": "price of unknown models",
+    "ledgerentry": "ledger entry",
     "compatibilityrule": "compatibility rule",
     "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
@@ -44,14 +44,6 @@ def rate(value: Decimal) -> str:
 
 
 @register.filter
-def dollars(amount: Decimal) -> str:
-    """An amount with all the places that are stored of it, and two at least."""
-    text = number(abs(amount).quantize(UNIT))
-    whole, _, places = text.partition(".")
-    return f"{'-' if amount < 0 else ''}${int(whole):,}.{places.ljust(2, '0')}"
-
-
-@register.filter
 def milliseconds(value: float | Decimal | None) -> str:
     """A duration in the unit that fits: 42 ms, 1.8 s, 2 min 5 s."""
     if value is None:
@@ -62,6 +54,15 @@ def milliseconds(value: float | Decimal | None) -> str:
     if number < 120_000:
         return f"{number / 1000:.1f} s"
     return f"{number // 60_000:.0f} min {number % 60_000 / 1000:.0f} s"
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str:
+    """Money to the last digit that is not zero, and cents at least: $0.0123, $4.00."""
+    if value is None:
+        return "—"
+    whole, _, places = f"{abs(value):,.12f}".partition(".")
+    return f"{'-' if value < 0 else ''}${whole}.{places.rstrip('0'):0<2}"
 
 
 @register.filter

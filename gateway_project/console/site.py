@@ -45,7 +45,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     ("Money", (("accounting", "Price", "Prices"),)),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
-    ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
+    (
+        "History",
+        (
+            ("accounting", "RequestRecord", "Requests"),
+            ("accounting", "LedgerEntry", "Ledger"),
+            ("accounting", "AuditEvent", "Audit events"),
+        ),
+    ),
 )
 
 

@@ -42,6 +42,7 @@ def _address(name: str, world: World) -> str:
         "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
         "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
         "configversion": ConfigVersion.objects.first(), "configproposal": a_proposal(),
+        "ledgerentry": world.line,
     }  # fmt: skip
     for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
         try:
@@ -58,6 +59,7 @@ def a_proposal() -> ConfigProposal:
 
 
 CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
+HISTORY = ("requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal")
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
 OPEN_TO_AUDITORS = {"index", "app_list", "password_change", "password_change_done"}
 
@@ -73,7 +75,7 @@ def test_console_address(name: str, world: World) -> None:
     assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
     assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
     assert signed_in(world.stranger).get(address, follow=True).status_code == 403
-    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"], ["configversion"], ["configproposal"])
+    history = name.split("_")[1:2] in [[table] for table in HISTORY]
     if history and name.endswith(("_add", "_delete")):
         assert _status(signed_in(world.admin), address) == 403
     elif history and name.endswith("_history"):
@@ -118,7 +120,8 @@ def test_autocomplete_is_closed_to_strangers(world: World) -> None:
 def test_history_is_read_only_for_administrators(world: World) -> None:
     console = signed_in(world.admin)
     kept = {"routing_configversion": ConfigVersion.objects.first(), "routing_configproposal": a_proposal()}
-    for name, row in {"accounting_requestrecord": world.record, "accounting_auditevent": world.event, **kept}.items():
+    rows = {"requestrecord": world.record, "auditevent": world.event, "ledgerentry": world.line}
+    for name, row in {**{f"accounting_{table}": row for table, row in rows.items()}, **kept}.items():
         assert row is not None
         assert console.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "500"}).status_code == 403
         assert console.post(reverse(f"admin:{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
