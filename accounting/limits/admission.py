@@ -1,7 +1,7 @@
 """Lets requests in: one decision over every limit that applies, a ticket for what was reserved, or the reason why not.
 
-    ticket = await admission.admit(Demand(…))     # raises LimitReached, CountersLost
-    ticket.settle(Spent(…))                       # or ticket.release(); once, later calls do nothing
+ticket = await admission.admit(Demand(…))     # raises LimitReached, CountersLost
+ticket.settle(Spent(…))                       # or ticket.release(); once, later calls do nothing
 """
 
 import asyncio

@@ -9,6 +9,7 @@ from accounting.limits.periods import NEVER, Period, period_at, period_before
 from accounting.limits.terms import (
     CONCURRENT_STREAMS,
     COUNTS,
+    DEFAULTS,
     EVERYTHING,
     KEY,
     ORGANIZATION,
@@ -79,8 +80,10 @@ class Limits:
     budgets: tuple[BudgetTerms, ...] = ()
     rates: tuple[RateTerms, ...] = ()
     caller: str = ""  # names the caller's own counter of count_tokens
-    organization: OrganizationTerms = OrganizationTerms()
-    _plans: dict[tuple[tuple[str, ...], bool], Plan] = field(init=False, repr=False, compare=False, default_factory=dict)
+    organization: OrganizationTerms = DEFAULTS
+    _plans: dict[tuple[tuple[str, ...], bool], Plan] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def plan(self, names: tuple[str, ...], *, stream: bool, now: float) -> Plan:
         """The limits whose pattern fits any of these names of a model."""
@@ -139,10 +142,12 @@ def tagged(tag: str, tags: Tags) -> bool:
 class LimitBook:
     """Every limit there is. `of` remembers what it found, as long as this picture lasts."""
 
-    organization: OrganizationTerms = OrganizationTerms()
+    organization: OrganizationTerms = DEFAULTS
     budgets: tuple[BudgetTerms, ...] = ()
     rates: tuple[RateTerms, ...] = ()
-    _budgets: dict[tuple[str, str], list[BudgetTerms]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _budgets: dict[tuple[str, str], list[BudgetTerms]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
     _rates: dict[tuple[str, str], list[RateTerms]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _found: dict[object, Limits] = field(init=False, repr=False, compare=False, default_factory=dict)
 

@@ -120,4 +120,3 @@ def _keep(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
     table.move_to_end(key)
     if len(table) > MOST_REMEMBERED:
         table.popitem(last=False)
-

@@ -104,9 +104,7 @@ class MemoryCounters:
             self._expire(now)
             budgets = [self._look(line, wish) for line in plan.budgets]
             rates = [self._look_at(line, wish, now) for line in plan.rates]
-            passed = not any(state.wait for state in rates) and all(
-                state.verdict is Verdict.FITS for state in budgets
-            )
+            passed = not any(state.wait for state in rates) and all(state.verdict is Verdict.FITS for state in budgets)
             if passed:
                 self._charge(ticket, plan, wish, now)
                 for budget, each in zip(budgets, plan.budgets, strict=True):

@@ -93,3 +93,6 @@ class OrganizationTerms:
     fiscal_start_month: int = 1
     on_counter_loss: str = CLOSED
     reservation: str = TYPICAL
+
+
+DEFAULTS = OrganizationTerms()

@@ -149,7 +149,9 @@ class Budget(Scoped):
     carry_over = models.BooleanField(
         default=False, help_text="What is left of a period is added to the next one, one amount at most."
     )
-    raise_amount = MoneyField(null=True, blank=True, validators=[validate_money], help_text="Added until the end below.")
+    raise_amount = MoneyField(
+        null=True, blank=True, validators=[validate_money], help_text="Added until the end below."
+    )
     raise_until = models.DateTimeField(null=True, blank=True)
     raise_reason = models.CharField(max_length=500, blank=True)
 
@@ -218,21 +220,30 @@ class OrganizationSettings(Versioned):
 
     only = models.BooleanField(default=True, unique=True, editable=False)
     timezone = models.CharField(
-        "time zone", max_length=63, default="UTC", validators=[validate_timezone], help_text="Of the organization's budgets."
+        "time zone",
+        max_length=63,
+        default="UTC",
+        validators=[validate_timezone],
+        help_text="Of the organization's budgets.",
     )
     fiscal_start_month = models.PositiveSmallIntegerField(default=1, help_text="1 to 12; quarters begin with it.")
     on_counter_loss = models.CharField(
         max_length=6, choices=OnLoss.choices, default=OnLoss.CLOSED, help_text="While Redis is away."
     )
     reservation = models.CharField(
-        max_length=7, choices=Reservation.choices, default=Reservation.TYPICAL, help_text="How much of max_tokens is reserved."
+        max_length=7,
+        choices=Reservation.choices,
+        default=Reservation.TYPICAL,
+        help_text="How much of max_tokens is reserved.",
     )
 
     class Meta:
         verbose_name = "organization"
         verbose_name_plural = "organization"
         constraints = [
-            CheckConstraint(condition=Q(fiscal_start_month__gte=1, fiscal_start_month__lte=12), name="organization_month"),
+            CheckConstraint(
+                condition=Q(fiscal_start_month__gte=1, fiscal_start_month__lte=12), name="organization_month"
+            ),
             CheckConstraint(condition=Q(only=True), name="organization_once"),
         ]
 

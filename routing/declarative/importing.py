@@ -13,13 +13,20 @@ from routing.declarative.problems import ConfigRefused, Problem
 from routing.declarative.references import check_references
 from routing.declarative.schema import parse
 from routing.declarative.substitution import substitute
+from routing.declarative.write_limits import write_organization, write_users
 from routing.declarative.write_routing import write_routing
 from routing.declarative.write_teams import write_teams
 from routing.declarative.writing import PRUNED, Import
 
 ACTOR = Actor("import_config", "command")
 _WORDS = {"pruned": "disabled", "deleted": "removed", "rotated": "changed"}
-_NOUNS = {"modelalias": "alias", "routetarget": "target", "virtualkey": "key", "membership": "member"}
+_NOUNS = {
+    "modelalias": "alias",
+    "routetarget": "target",
+    "virtualkey": "key",
+    "membership": "member",
+    "ratelimit": "rate limit",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,9 @@ def import_config(
             check_references(root, problems)
             run = Import(change, prune)
             write_routing(run, root)
+            write_organization(run, root)
             write_teams(run, root.lists.get("teams", []))
+            write_users(run, root.lists.get("users", []))
             problems += run.problems
             result = Imported(_account(last, actor), _keys(run), tuple(run.notes))
             if problems or dry_run:

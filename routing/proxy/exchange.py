@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from accounting.access.grant import Grant
+from accounting.limits.admission import Spent, Ticket
+from accounting.limits.terms import dollars_of, nano_of
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.formats.base import BEDROCK, Headers
@@ -77,6 +79,11 @@ class Exchange:
     secret: bytes = b""
     betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
+    ticket: Ticket | None = None  # what is reserved of the caller's limits
+    limit_headers: Headers = field(default_factory=list)  # how the caller's limits stand
+    may_spend: Callable[[tuple[str, ...]], Awaitable[None]] | None = (
+        None  # raises if nothing may be begun for these models
+    )
     recorded: bool = False
 
     @property
@@ -84,11 +91,11 @@ class Exchange:
         return self.entry.request_id
 
     def id_headers(self) -> Headers:
-        """Our id of the request, as this client's format names it."""
+        """What is on every answer: our id of the request, as this client's format names it, and how its limits stand."""
         value = self.entry.request_id.encode()
         if self.call.format == BEDROCK:
-            return [(b"request-id", value), (b"x-amzn-requestid", value)]
-        return [(b"request-id", value)]
+            return [(b"request-id", value), (b"x-amzn-requestid", value), *self.limit_headers]
+        return [(b"request-id", value), *self.limit_headers]
 
     def leave(self) -> None:
         """The client has gone; a server says so, too, when the answer is complete."""
@@ -130,4 +137,19 @@ class Exchange:
         entry.outcome, entry.status = outcome, status
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
+        self._settle()
         self.keep(entry)
+
+    def _settle(self) -> None:
+        """Charges the caller's limits with what the request came to; what never went upstream is given back."""
+        ticket, entry = self.ticket, self.entry
+        if ticket is None:
+            return
+        used = entry.tokens_input + entry.tokens_cache_read + entry.tokens_cache_write_5m + entry.tokens_cache_write_1h
+        if entry.price is None and not entry.cost_usd:
+            entry.cost_usd = dollars_of(ticket.priced(used, entry.tokens_output))
+        if not entry.attempts and not entry.cost_usd:
+            ticket.release()
+            return
+        cost, exact = nano_of(entry.cost_usd), entry.outcome == "served" and not entry.estimated
+        ticket.settle(Spent(cost, used, entry.tokens_output, entry.upstream_model, exact))

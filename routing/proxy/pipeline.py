@@ -23,6 +23,7 @@ from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy import attempts, catalogue
+from routing.proxy.allowance import Allowance
 from routing.proxy.errors import (
     invalid,
     key_refused,
@@ -59,6 +60,7 @@ class House:
     random: Callable[[], float]
     observations: Observations
     passthrough: PassThrough
+    limits: Allowance
     draining: bool = False
 
 
@@ -76,10 +78,13 @@ async def serve(exchange: Exchange, house: House) -> None:
         await catalogue.answer(exchange, snapshot)
         return
     if exchange.call.operation in (BATCHES, FILES):
+        limits = house.directory.limits.of(grant)
+        exchange.may_spend = lambda models: house.limits.check(exchange, models, limits)
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    route = admit(exchange, grant, inbound, snapshot)
+    route = allowed(exchange, grant, inbound, snapshot)
+    await house.limits.admit(exchange, inbound, route, house.directory.limits.of(grant))
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
     resolution = choose(exchange, inbound, route, house, snapshot)
@@ -149,7 +154,7 @@ def _parsed(call: Call, body: bytes) -> Inbound:
     return vertex.parse(call.raw_path, call.headers, body)
 
 
-def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
+def allowed(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
     alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound, grant)

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, Error, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
+from accounting.limits.running import RunningLimits
 from accounting.models import Revision
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
@@ -23,6 +24,7 @@ from routing.compatibility import store_observations
 from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
+from routing.proxy.allowance import Allowance
 from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
@@ -43,6 +45,12 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
+        self.limits = RunningLimits(
+            lambda: self.house.directory.limits,
+            redis_url=settings.REDIS_URL,
+            workers=settings.GATEWAY_WORKERS,
+            behind=lambda: recorder.depth,
+        )
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),
@@ -53,12 +61,13 @@ class Runtime:
             random=random.random,
             observations=Observations(),
             passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL),
+            limits=Allowance(self.limits.admission, settings.GATEWAY_PUBLIC_URL),
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
-        self._watcher = Watcher(self.house, self._swapped, store=store_observations)
+        self._watcher = Watcher(self.house, self._swapped, store=store_observations, limits=self.limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pruning: set[asyncio.Task[None]] = set()
 
@@ -96,6 +105,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
+        await self.limits.start()
         self._watcher.start()
         self.house.passthrough.resume(self.house.snapshot)
 
@@ -110,6 +120,7 @@ class Runtime:
         self._watcher.stop()
         await self.house.passthrough.close()
         await self.house.upstreams.close()
+        await self.limits.stop()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
 
@@ -127,8 +138,16 @@ class Runtime:
 class Watcher:
     """A thread that keeps the house's pictures as new as the database's revisions, and writes what the house observed."""
 
-    def __init__(self, house: House, swapped: Callable[[Snapshot], None], *, store: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        house: House,
+        swapped: Callable[[Snapshot], None],
+        *,
+        store: Callable[[Batch], None],
+        limits: RunningLimits,
+    ) -> None:
         self._house = house
+        self._limits = limits
         self._swapped = swapped
         self._store = store
         self._stopped = threading.Event()
@@ -150,7 +169,9 @@ class Watcher:
         try:
             numbers = dict(Revision.objects.values_list("name", "number"))
             if numbers.get(Revision.DIRECTORY, 0) != self._house.directory.revision:
-                self._house.directory = load_directory()
+                directory = load_directory()
+                self._limits.fill(directory.limits)  # first: a limit that nothing is known of would begin at zero
+                self._house.directory = directory
             if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
                 self._house.snapshot = load_snapshot()
                 self._swapped(self._house.snapshot)
@@ -192,6 +213,7 @@ class Watcher:
         try:
             while not self._stopped.wait(POLL_SECONDS):
                 self.refresh()
+                self._limits.turn()
                 self.tell_refreshes()
                 self.tell(self._house.observations.take())
             self.tell(self._house.observations.take_all())
