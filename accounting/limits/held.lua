@@ -7,7 +7,7 @@
 local prefix = KEYS[1] .. ':'
 
 local function whole(number)
-  return string.format('%.0f', number)
+  return string.format('%.0f', number + 0)  -- never -0, which is no number to Redis
 end
 
 local function clock(given)
@@ -28,7 +28,7 @@ local function free(ticket)
   redis.call('ZREM', prefix .. 'T', ticket)
   local cost, budgets, slots = string.match(held, '^(%d+)|([^|]*)|([^|]*)$')
   for key in string.gmatch(budgets, '[^,]+') do
-    redis.call('HINCRBY', prefix .. key, 'r', '-' .. cost)
+    redis.call('HINCRBY', prefix .. key, 'r', cost == '0' and '0' or '-' .. cost)
   end
   for key in string.gmatch(slots, '[^,]+') do
     if redis.call('DECR', prefix .. 'l:' .. key) <= 0 then

@@ -69,10 +69,9 @@ class RedisCounters:
         self.prefix = prefix
         self._clock = clock
         self._client: aio.Redis = aio.Redis.from_pool(
-            aio.BlockingConnectionPool.from_url(
+            aio.ConnectionPool.from_url(
                 url,
                 max_connections=MOST_CONNECTIONS,
-                timeout=ANSWER_WITHIN,
                 socket_timeout=ANSWER_WITHIN,
                 socket_connect_timeout=ANSWER_WITHIN,
                 retry=AsyncRetry(NoBackoff(), 0),

@@ -24,6 +24,7 @@ PROBE_EVERY = 0.5  # seconds between two looks whether Redis is back
 DECIDE_WITHIN = 1.0  # seconds for one decision, waiting for a connection included
 MOST_SETTLEMENTS = 100_000  # that wait for Redis; what is more is found again in the records
 MOST_KNOWN = 50_000  # counters of which the last amount is remembered
+MOST_AT_ONCE = 32  # decisions that are asked of Redis at a time
 BATCH = 200
 AWAY = (RedisError, OSError, TimeoutError)
 
@@ -51,6 +52,7 @@ class SharedCounters:
         self._clock = clock
         self._known: dict[str, int] = {}
         self._queue: deque[Settlement] = deque()
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -59,16 +61,17 @@ class SharedCounters:
     # -- the hot path ------------------------------------------------------------------------------------------------
 
     async def admit(self, ticket: str, plan: Plan, wish: Wish) -> Decision:
-        if not self.away:
-            try:
-                async with asyncio.timeout(DECIDE_WITHIN):
-                    decision = await self._store.admit(ticket, plan, wish)
-            except AWAY as error:
-                self.lost(error)
-                self.settle(Settlement(ticket))  # should it have been decided all the same
-            else:
-                self._remember(plan, decision)
-                return decision
+        async with self._turns:  # a burst waits here, not for connections: waiting is no sign of a loss
+            if not self.away:
+                try:
+                    async with asyncio.timeout(DECIDE_WITHIN):
+                        decision = await self._store.admit(ticket, plan, wish)
+                except AWAY as error:
+                    self.lost(error)
+                    self.settle(Settlement(ticket))  # should it have been decided all the same
+                else:
+                    self._remember(plan, decision)
+                    return decision
         if self._policy() != OPEN:
             raise CountersLost
         return self._alone(ticket, plan, wish)
