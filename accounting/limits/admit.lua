@@ -15,6 +15,7 @@ end
 expire(now)
 
 local ticket, cost, least = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+free(ticket)  -- asked before, and the answer was lost
 local budgets, rates = tonumber(ARGV[6]), tonumber(ARGV[7])
 local answer, passed, at = {1, now}, true, 8
 
