@@ -3,6 +3,7 @@
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
 from accounting.models.ledger import LedgerEntry, Rerating
+from accounting.models.limits import Budget, BudgetAlert, BudgetRequest, OrganizationSettings, RateLimit
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
 from accounting.models.prices import Price, UnknownModelPrice, UnpricedModel
 from accounting.models.records import AuditEvent, RequestRecord
@@ -19,6 +20,9 @@ from accounting.models.rollups import (
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "Budget",
+    "BudgetAlert",
+    "BudgetRequest",
     "DailyTotals",
     "DailyUsage",
     "HourlyOutcomes",
@@ -28,8 +32,10 @@ __all__ = [
     "Membership",
     "MonthlyUsage",
     "OneTimeLink",
+    "OrganizationSettings",
     "Price",
     "Project",
+    "RateLimit",
     "RequestRecord",
     "Rerating",
     "Revision",

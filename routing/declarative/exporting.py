@@ -16,6 +16,7 @@ from accounting.money.price_store import own_prices, unknown_price
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS
 from routing.declarative.deprecation import exported as exported_deprecation
+from routing.declarative.exporting_limits import Limits, organization_entry, read_limits, user_entries
 from routing.declarative.substitution import escaped
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 
@@ -50,16 +51,20 @@ class _Export:
 
 def export_config() -> Exported:
     """Everything that `import_config` would take, always in the same order. Revoked keys are left out: they are over."""
-    export = _Export()
-    document = {
+    export, limits = _Export(), read_limits()
+    document: Entry = {
         "version": 1,
         "providers": [_provider(export, provider) for provider in Provider.objects.order_by("name")],
         "routes": _routes(),
         "aliases": [_alias(alias) for alias in ModelAlias.objects.select_related("route").order_by("name")],
-        "teams": _teams(export),
+        "teams": _teams(export, limits),
         "prices": [_price(price) for price in own_prices()],
         "unknown_model_price": {name: getattr(unknown_price(), name) for name in RATE_NAMES},
     }
+    if organization := organization_entry(limits):
+        document["organization"] = organization
+    if users := user_entries(limits):
+        document["users"] = users
     text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120)
     return Exported(text, export.variables, tuple(export.notes))
 
@@ -165,7 +170,7 @@ def _five(price: Price, columns: Sequence[str]) -> Entry:
     return {name: getattr(price, column) for name, column in zip(RATE_NAMES, columns, strict=True)}
 
 
-def _teams(export: _Export) -> list[Entry]:
+def _teams(export: _Export, limits: Limits) -> list[Entry]:
     members: dict[int, list[Entry]] = {}
     for member in Membership.objects.select_related("user").order_by("user__email"):
         members.setdefault(member.team_id, []).append({"email": member.user.email, "role": member.role})
@@ -174,13 +179,16 @@ def _teams(export: _Export) -> list[Entry]:
         keys.setdefault(key.project_id, []).append(key)
     projects: dict[int, list[Entry]] = {}
     for project in Project.objects.select_related("team").order_by("team__name", "name"):
-        entry = _project(export, project, keys.get(project.pk, []))
+        entry = _project(export, project, keys.get(project.pk, []), limits)
         projects.setdefault(project.team_id, []).append(entry)
     _note_owners(export, {entry["email"] for each in members.values() for entry in each}, keys)
-    return [_team(team, members.get(team.pk, []), projects.get(team.pk, [])) for team in Team.objects.order_by("name")]
+    return [
+        _team(team, members.get(team.pk, []), projects.get(team.pk, []), limits)
+        for team in Team.objects.order_by("name")
+    ]
 
 
-def _team(team: Team, members: list[Entry], projects: list[Entry]) -> Entry:
+def _team(team: Team, members: list[Entry], projects: list[Entry], limits: Limits) -> Entry:
     return {
         "name": team.name,
         "display_name": team.display_name,
@@ -188,17 +196,19 @@ def _team(team: Team, members: list[Entry], projects: list[Entry]) -> Entry:
         "allowed_models": team.allowed_models,
         "capture": team.capture,
         "enabled": team.enabled,
+        **limits.of("team", team.pk),
         "members": members,
         "projects": projects,
     }
 
 
-def _project(export: _Export, project: Project, keys: Sequence[VirtualKey]) -> Entry:
+def _project(export: _Export, project: Project, keys: Sequence[VirtualKey], limits: Limits) -> Entry:
     return {
         "name": project.name,
         "display_name": project.display_name,
         "enabled": project.enabled,
-        "keys": [_key(export, project, key) for key in keys],
+        **limits.of("project", project.pk),
+        "keys": [{**_key(export, project, key), **limits.of("key", key.pk)} for key in keys],
     }
 
 
@@ -240,10 +250,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Decimal):
-        return int(value) if value == int(value) else float(value)
+        return int(value) if value == int(value) else _number(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value) if isinstance(value, _Reference) else _text(value)
+
+
+def _number(value: Decimal) -> float | str:
+    """A number where it is exact as one, else a text."""
+    return float(value) if Decimal(repr(float(value))) == value else f"{value.normalize():f}"
 
 
 def _text(value: Any) -> Any:

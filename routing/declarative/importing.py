@@ -13,6 +13,7 @@ from routing.declarative.problems import ConfigRefused, Problem
 from routing.declarative.references import check_references
 from routing.declarative.schema import parse
 from routing.declarative.substitution import substitute
+from routing.declarative.write_limits import write_organization, write_users
 from routing.declarative.write_prices import write_prices
 from routing.declarative.write_routing import write_routing
 from routing.declarative.write_teams import write_teams
@@ -26,6 +27,7 @@ _NOUNS = {
     "virtualkey": "key",
     "membership": "member",
     "unknownmodelprice": "the",
+    "ratelimit": "rate limit",
 }
 
 
@@ -76,7 +78,9 @@ def import_config(
             check_references(root, problems)
             run = Import(change, prune)
             write_routing(run, root)
+            write_organization(run, root)
             write_teams(run, root.lists.get("teams", []))
+            write_users(run, root.lists.get("users", []))
             write_prices(run, root)
             problems += run.problems
             result = Imported(_account(last, actor), _keys(run), tuple(run.notes))

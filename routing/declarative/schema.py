@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounting.limits.terms import RATE_KINDS
 from accounting.money.price_book import RATE_NAMES
 from routing.conf import CREDENTIAL_KINDS
 from routing.declarative import values
@@ -23,12 +24,15 @@ NOT_YET = "not served by this version yet"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One kind of entry. `identity` are the keys that tell two entries of one list apart; they are required."""
+    """One kind of entry. `identity` are the keys that tell two entries of one list apart; they are required, unless they are
+    `optional`. Without an identity every entry stands for itself."""
 
     fields: Mapping[str, Reader]
     lists: Mapping[str, "Shape"] = field(default_factory=dict)
+    sections: Mapping[str, "Shape"] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     identity: tuple[str, ...] = ("name",)
+    optional: frozenset[str] = frozenset()  # parts of the identity that may be left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class Item:
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, list["Item"]] = field(default_factory=dict)
+    sections: dict[str, "Item"] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
 
     def identity(self, shape: Shape) -> tuple[str, ...]:
-        return tuple(self.values[name] for name in shape.identity)
+        return tuple(self.values.get(name) or "" for name in shape.identity)
 
 
 def _credential(value: Any) -> dict[str, str]:
@@ -131,7 +136,31 @@ def _check(value: Any) -> dict[str, Any]:
     return {**dict(numbers), **dict(texts)}
 
 
-_LIMITS = frozenset({"budgets", "rate_limits"})
+BUDGET = Shape(
+    {
+        "period": values.text,
+        "amount": values.money,
+        "model": values.optional_text,
+        "tag": values.optional_text,
+        "soft": values.percentages,
+        "hard": values.yes_or_no,
+        "carry_over": values.yes_or_no,
+        "raise": values.temporary_raise,
+        "enabled": values.yes_or_no,
+    },
+    identity=("period", "model", "tag"),
+    optional=frozenset({"model", "tag"}),
+)
+RATE_LIMIT = Shape(
+    {
+        **dict.fromkeys(RATE_KINDS, values.large_number),
+        "model": values.optional_text,
+        "tag": values.optional_text,
+        "enabled": values.yes_or_no,
+    },
+    identity=(),
+)
+_LIMITS = {"budgets": BUDGET, "rate_limits": RATE_LIMIT}
 
 PROVIDER = Shape(
     {
@@ -198,9 +227,11 @@ KEY = Shape(
         "tags": values.named_texts,
         "enabled": values.yes_or_no,
     },
-    later=_LIMITS,
+    _LIMITS,
 )
-PROJECT = Shape({"name": values.text, "display_name": values.text, "enabled": values.yes_or_no}, {"keys": KEY}, _LIMITS)
+PROJECT = Shape(
+    {"name": values.text, "display_name": values.text, "enabled": values.yes_or_no}, {"keys": KEY, **_LIMITS}
+)
 MEMBER = Shape({"email": values.address, "role": values.text}, identity=("email",))
 TEAM = Shape(
     {
@@ -211,8 +242,18 @@ TEAM = Shape(
         "capture": values.text,
         "enabled": values.yes_or_no,
     },
-    {"members": MEMBER, "projects": PROJECT},
+    {"members": MEMBER, "projects": PROJECT, **_LIMITS},
+)
+USER = Shape({"email": values.address}, _LIMITS, identity=("email",))
+ORGANIZATION = Shape(
+    {
+        "timezone": values.text,
+        "fiscal_start_month": values.small_number,
+        "on_counter_loss": values.text,
+        "reservation": values.text,
+    },
     _LIMITS,
+    identity=(),
 )
 PRICE = Shape(
     {
@@ -230,8 +271,9 @@ PRICE = Shape(
 )
 FILE = Shape(
     {"version": values.whole_number, "unknown_model_price": _unknown_price},
-    {"providers": PROVIDER, "routes": ROUTE, "aliases": ALIAS, "teams": TEAM, "prices": PRICE},
-    frozenset({"organization", "identity_providers"}),
+    {"providers": PROVIDER, "routes": ROUTE, "aliases": ALIAS, "teams": TEAM, "users": USER, "prices": PRICE},
+    {"organization": ORGANIZATION},
+    frozenset({"identity_providers"}),
     identity=(),
 )
 
@@ -255,15 +297,28 @@ def _parse_item(shape: Shape, value: dict[Any, Any], path: Path, problems: list[
             _parse_value(item, key, shape.fields[key], raw, problems)
         elif key in shape.lists:
             item.lists[key] = _parse_list(shape.lists[key], raw, here, problems)
+        elif key in shape.sections:
+            _parse_section(item, key, shape.sections[key], raw, problems)
         elif key not in shape.later:
-            known = [*shape.fields, *shape.lists, *shape.later]
+            known = [*shape.fields, *shape.lists, *shape.sections, *shape.later]
             problems.append(Problem(here, f"unknown key{_hint(str(key), known)}"))
         elif not _is_empty(raw):
             problems.append(Problem(here, NOT_YET))
     for name in shape.identity:
-        if name not in item.values and name not in item.broken:
+        if name not in item.values and name not in item.broken and name not in shape.optional:
             problems.append(Problem((*path, name), "required"))
     return item
+
+
+def _parse_section(item: Item, name: str, shape: Shape, raw: Any, problems: list[Problem]) -> None:
+    """A mapping of which there is one."""
+    if raw is None or isinstance(raw, Unknown):
+        return
+    here = (*item.path, name)
+    if isinstance(raw, dict):
+        item.sections[name] = _parse_item(shape, raw, here, problems)
+    else:
+        problems.append(Problem(here, "not a mapping"))
 
 
 def _parse_value(item: Item, name: str, reader: Reader, raw: Any, problems: list[Problem]) -> None:
@@ -290,9 +345,9 @@ def _parse_list(shape: Shape, raw: Any, path: Path, problems: list[Problem]) -> 
             problems.append(Problem(here, "not a mapping"))
             continue
         item = _parse_item(shape, each, here, problems)
-        if not all(name in item.values for name in shape.identity):
+        if not all(name in item.values or name in shape.optional for name in shape.identity):
             continue
-        identity = item.identity(shape)
+        identity = item.identity(shape) if shape.identity else (str(index),)
         if identity in kept:
             problems.append(_duplicate(shape, item, kept[identity]))
         else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from accounting.access.grant import Grant
+from accounting.limits.admission import Spent, Ticket
+from accounting.limits.terms import nano_of
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.formats.base import BEDROCK, Headers
@@ -80,6 +82,11 @@ class Exchange:
     secret: bytes = b""
     betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
+    ticket: Ticket | None = None  # what is reserved of the caller's limits
+    limit_headers: Headers = field(default_factory=list)  # how the caller's limits stand
+    may_spend: Callable[[tuple[str, ...]], Awaitable[None]] | None = (
+        None  # raises if nothing may be begun for these models
+    )
     recorded: bool = False
     notices: Headers = field(default_factory=list)  # that a name is deprecated, for the answer's head
     usage: Usage | None = None  # of the last upstream call
@@ -94,11 +101,13 @@ class Exchange:
         return self.entry.request_id
 
     def id_headers(self) -> Headers:
-        """What every answer carries: our id of the request, as this client's format names it, and the notices."""
+        """What every answer carries: our id of the request, as this client's format names it, that its model's name is
+        deprecated, and how the caller's limits stand."""
         value = self.entry.request_id.encode()
+        more = (*self.notices, *self.limit_headers)
         if self.call.format == BEDROCK:
-            return [(b"request-id", value), (b"x-amzn-requestid", value), *self.notices]
-        return [(b"request-id", value), *self.notices]
+            return [(b"request-id", value), (b"x-amzn-requestid", value), *more]
+        return [(b"request-id", value), *more]
 
     def leave(self) -> None:
         """The client has gone; a server says so, too, when the answer is complete."""
@@ -146,7 +155,20 @@ class Exchange:
         entry.duration_ms = self.milliseconds()
         if self.settle is not None:
             self.settle(self)
+        self._charge()
         self.keep(entry)
+
+    def _charge(self) -> None:
+        """Charges the caller's limits with what the request came to; what never went upstream is given back."""
+        ticket, entry = self.ticket, self.entry
+        if ticket is None:
+            return
+        if not entry.attempts and not entry.cost_usd:
+            ticket.release()
+            return
+        used = entry.tokens_input + entry.tokens_cache_read + entry.tokens_cache_write_5m + entry.tokens_cache_write_1h
+        cost, exact = nano_of(entry.cost_usd), entry.outcome == "served" and not entry.estimated
+        ticket.settle(Spent(cost, used, entry.tokens_output, entry.upstream_model, exact))
 
 
 def new_request_id() -> str:

@@ -23,6 +23,7 @@ from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy import attempts, catalogue
+from routing.proxy.allowance import Allowance
 from routing.proxy.billing import Billing
 from routing.proxy.drains import Drains
 from routing.proxy.errors import (
@@ -62,6 +63,7 @@ class House:
     observations: Observations
     passthrough: PassThrough
     billing: Billing
+    limits: Allowance
     drains: Drains = field(default_factory=Drains)
     resends: Resends = field(default_factory=Resends)
     draining: bool = False
@@ -83,12 +85,15 @@ async def serve(exchange: Exchange, house: House) -> None:
         await catalogue.answer(exchange, snapshot)
         return
     if exchange.call.operation in (BATCHES, FILES):
+        limits = house.directory.limits.of(grant)
+        exchange.may_spend = lambda models: house.limits.check(exchange, models, limits)
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
     if exchange.call.operation == MESSAGES:
         exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
-    routed = admit(exchange, grant, inbound, snapshot)
+    routed = allowed(exchange, grant, inbound, snapshot)
+    await house.limits.admit(exchange, inbound, routed.route, house.directory.limits.of(grant))
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
     resolution = choose(exchange, inbound, routed, house, snapshot)
@@ -159,7 +164,7 @@ def _parsed(call: Call, body: bytes) -> Inbound:
     return vertex.parse(call.raw_path, call.headers, body)
 
 
-def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> Routed:
+def allowed(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> Routed:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
     routed = route_for(inbound, grant, snapshot, time.time())

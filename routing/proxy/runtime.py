@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import DatabaseError, Error, close_old_connections, connection
 
 from accounting.access.directory import Directory, load_directory
+from accounting.limits.prices import BookPrices
+from accounting.limits.running import RunningLimits
 from accounting.models import Revision
 from accounting.money.price_store import load_price_book, store_unpriced
 from accounting.money.recorder import Recorder
@@ -26,6 +28,7 @@ from routing.compatibility import store_observations
 from routing.health import Health
 from routing.models import OWNERSHIP
 from routing.observations import Batch, Observations
+from routing.proxy.allowance import Allowance
 from routing.proxy.billing import Billing
 from routing.proxy.checks import Checks
 from routing.proxy.credentials import CredentialStatus
@@ -55,6 +58,13 @@ class Runtime:
     def __init__(self, folder: Path) -> None:
         upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
         billing = Billing()
+        self.limits = RunningLimits(
+            lambda: self.house.directory.limits,
+            redis_url=settings.REDIS_URL,
+            workers=settings.GATEWAY_WORKERS,
+            behind=lambda: recorder.depth,
+            prices=BookPrices(lambda: self.house.billing.book),
+        )
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),
@@ -66,12 +76,19 @@ class Runtime:
             observations=Observations(),
             passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL, billing),
             billing=billing,
+            limits=Allowance(self.limits.admission, settings.GATEWAY_PUBLIC_URL),
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
-        self._watcher = Watcher(self.house, self._swapped, store=store_observations, active=lambda: self.active)
+        self._watcher = Watcher(
+            self.house,
+            self._swapped,
+            store=store_observations,
+            active=lambda: self.active,
+            limits=self.limits,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
         self._checks: Checks | None = None
@@ -128,6 +145,7 @@ class Runtime:
         self._checks = Checks(self.house, self._sharing.claim if self._sharing else _alone)
         await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
+        await self.limits.start()
         self._watcher.start()
         self._checks.start()
         self.house.passthrough.resume(self.house.snapshot)
@@ -147,6 +165,7 @@ class Runtime:
             await self._sharing.stop()
         await self.house.passthrough.close()
         await self.house.upstreams.close()
+        await self.limits.stop()
         await asyncio.to_thread(self.house.recorder.stop, LAST_WORDS_SECONDS)
         self._starting = None
 
@@ -171,9 +190,11 @@ class Watcher:
         swapped: Callable[[Snapshot], None],
         *,
         store: Callable[[Batch], None],
+        limits: RunningLimits,
         active: Callable[[], int] = lambda: 0,
     ) -> None:
         self._house = house
+        self._limits = limits
         self._swapped = swapped
         self._store = store
         self._active = active
@@ -203,7 +224,9 @@ class Watcher:
         try:
             numbers = dict(Revision.objects.values_list("name", "number"))
             if numbers.get(Revision.DIRECTORY, 0) != self._house.directory.revision:
-                self._house.directory = load_directory()
+                directory = load_directory()
+                self._limits.fill(directory.limits)  # first: a limit that nothing is known of would begin at zero
+                self._house.directory = directory
             if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
                 self._house.snapshot = load_snapshot()
                 self._swapped(self._house.snapshot)
@@ -289,6 +312,7 @@ class Watcher:
                 if self._stopped.is_set():
                     break
                 self.refresh()
+                self._limits.turn()
                 self._duties.run(self._serving())
                 self.tell_refreshes()
                 self.tell_unpriced()

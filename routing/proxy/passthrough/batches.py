@@ -32,6 +32,8 @@ async def create(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Gran
         plan = plan_batch(body, snapshot, grant, time.time())
     exchange.notices = plan.notices
     exchange.entry.alias, exchange.entry.route = plan.alias[:300], plan.route
+    if exchange.may_spend is not None:
+        await exchange.may_spend((plan.alias, *plan.aliases, *plan.aliases.values()))
     provider = plan.target.provider
     request = outbound(exchange, "POST", _ROOT, plan.body)
     claim = claim_of(BATCH, provider, grant, dict(plan.aliases))
