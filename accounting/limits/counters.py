@@ -129,6 +129,10 @@ class Books(Protocol):
 
     def standing(self, keys: Sequence[str]) -> Sequence[Standing]: ...
 
+    def used(self, lines: Sequence[RateLine]) -> Sequence[int]:
+        """How much of each rate limit is used now: counts of the last sixty seconds, or what runs."""
+        ...
+
     def seed(self, seeds: Mapping[str, Seed]) -> None:
         """Sets what was spent, where nothing is known yet."""
         ...

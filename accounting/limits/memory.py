@@ -150,6 +150,21 @@ class MemoryCounters:
             self._expire(self._clock())
             return [self._standing(key) for key in keys]
 
+    def used(self, lines: Sequence[RateLine]) -> Sequence[int]:
+        with self._lock:
+            now = self._clock()
+            self._expire(now)
+            return [self._used(line, now) for line in lines]
+
+    def _used(self, line: RateLine, now: int) -> int:
+        if is_slot(line):
+            return self._slots.get(line.key, 0)
+        window = self._windows.get(line.key)
+        if window is None:
+            return 0
+        window.expire(now)
+        return window.total
+
     def seed(self, seeds: Mapping[str, Seed]) -> None:
         with self._lock:
             for key, seed in seeds.items():

@@ -46,6 +46,22 @@ end
 return {redis.call('ZCARD', prefix .. 'P'), redis.call('EXISTS', prefix .. 'e')}
 """
 _LOOK = "expire(clock(ARGV[1])) return 1"
+_USED = """
+local now, answer = clock(ARGV[1]), {}
+expire(now)
+for at = 2, #ARGV, 2 do
+  if ARGV[at + 1] == 'slot' then
+    answer[#answer + 1] = tonumber(redis.call('GET', prefix .. 'l:' .. ARGV[at]) or '0')
+  else
+    local sum = 0
+    for _, slice in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'z:' .. ARGV[at], '(' .. whole(now - 60000000), '+inf')) do
+      sum = sum + tonumber(redis.call('HGET', prefix .. 'w:' .. ARGV[at], slice) or '0')
+    end
+    answer[#answer + 1] = sum
+  end
+end
+return answer
+"""
 
 
 class NotReady(redis.RedisError):
@@ -134,6 +150,7 @@ class RedisBooks:
             decode_responses=True,
         )
         self._look = self._client.register_script(own_script(_LOOK))
+        self._used = self._client.register_script(own_script(_USED))
 
     def standing(self, keys: Sequence[str]) -> Sequence[Standing]:
         """The counters; reservations of tickets that have expired are not among them."""
@@ -145,6 +162,11 @@ class RedisBooks:
             Standing(int(spent or 0), int(reserved or 0), int(carried or 0), known=spent is not None)
             for spent, reserved, carried in pipe.execute()
         ]
+
+    def used(self, lines: Sequence[RateLine]) -> Sequence[int]:
+        now = str(self._clock()) if self._clock is not None else "0"
+        pairs = [part for line in lines for part in (line.key, "slot" if is_slot(line) else "window")]
+        return [int(each) for each in self._used(keys=[self._prefix], args=[now, *pairs])]
 
     def seed(self, seeds: Mapping[str, Seed]) -> None:
         pipe = self._client.pipeline(transaction=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis import RedisError
 
-from accounting.limits.book import BudgetLine, line_at
+from accounting.limits.book import BudgetLine, RateLine, line_at
 from accounting.limits.counters import Books, Standing, carried
 from accounting.limits.spending import SpentBy, spent_by_ledger
 from accounting.limits.terms import BudgetTerms, nano_of
@@ -49,6 +49,16 @@ def standings(
     lines = [line_at(terms, time.time() if now is None else now) for terms in budgets]
     live = _live(lines)
     return [_of_counters(line, live) if live.get(line.key) else _of_records(line, spent_by) for line in lines]
+
+
+def used_now(lines: Sequence[RateLine]) -> list[int | None]:
+    """How much of each rate limit is used now; None where no counters are at hand."""
+    try:
+        if _books is not None and lines:
+            return list(_books.used(lines))
+    except (RedisError, OSError):
+        pass
+    return [None] * len(lines)
 
 
 def _live(lines: Sequence[BudgetLine]) -> dict[str, Standing]:

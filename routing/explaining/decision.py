@@ -11,6 +11,7 @@ from accounting.access.directory import refusal_of
 from accounting.access.grant import Grant
 from routing.condition_lines import when_text
 from routing.decide import Decision, Looked, decide
+from routing.explaining.explanation import BetaLine, CandidateLine, Explanation, LimitLine, Step
 from routing.explaining.question import Question
 from routing.formats.base import Inbound
 from routing.formats.errors import render_error
@@ -22,90 +23,6 @@ from routing.resolve import Resolution
 from routing.selectors import route_shares
 from routing.snapshot import Snapshot
 from routing.targets import HealthView, TargetConf
-
-
-@dataclass(frozen=True, slots=True)
-class LimitLine:
-    """One limit that applies: `scope` and `what` in words, numbers as texts; `refuses` says that it would refuse now."""
-
-    scope: str
-    what: str
-    limit: str
-    used: str
-    remaining: str
-    resets_at: str = ""
-    hard: bool = True
-    refuses: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateLine:
-    """One target of the route. `score` is what its tier was ordered by; `share` its percentage of the traffic of new
-    sessions while all are well; `reason` says why it was not chosen."""
-
-    provider: str
-    model: str
-    tier: int
-    score: float | None
-    share: float | None
-    chosen: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class BetaLine:
-    """What becomes of a beta value on the way: `sent`, `renamed` (to `sent_as`) or `removed`."""
-
-    name: str
-    action: str
-    sent_as: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One condition that was asked, in words, and what came of it."""
-
-    route: str
-    number: int
-    when: str
-    leads_to: str
-    held: bool
-    missed: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The whole decision. `status` and `reason` are what a client would be told and the record would say; `verdict` is one
-    sentence; `by_chance` says that another request like this one may go to another candidate."""
-
-    grant: Grant
-    inbound: Inbound
-    refusal: str
-    alias: str
-    serving: str
-    route: str
-    strategy: str
-    sticky: str
-    steps: tuple[Step, ...]
-    candidates: tuple[CandidateLine, ...]
-    betas: tuple[BetaLine, ...]
-    fields_removed: tuple[str, ...]
-    limits: tuple[LimitLine, ...]
-    price: dict[str, Any] | None
-    by_chance: bool
-    revision: int
-    live: bool
-    status: int
-    reason: str
-    verdict: str
-
-    @property
-    def served(self) -> bool:
-        return not self.reason
-
-    @property
-    def chosen(self) -> CandidateLine | None:
-        return next((each for each in self.candidates if each.chosen), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +50,8 @@ def explain(question: Question, grant: Grant, sources: Sources) -> Explanation:
     )
     resolution = decision.resolution or Resolution(())
     targets = [each.target for each in resolution.candidates]
-    limits = sources.limits(grant, inbound, targets) if decision.routed else ()  # asked once the name is known
+    able = decision.routed.route.targets if decision.routed else ()
+    limits = sources.limits(grant, inbound, able) if decision.routed else ()  # asked once the name is known
     limit = next((each for each in limits if each.refuses), None)
     error = refused or (decision.refusal if decision.routed is None or limit is None else None)
     served = error is None and limit is None
@@ -258,7 +176,7 @@ def _verdict(
         status = render_error(inbound.format, error, "")[0]  # formats have their own statuses
         return status, error.reason, f"refused with {status}: {error.message}"
     if limit is not None:
-        return 429, "limit", f"refused with 429: {limit.scope}: {limit.what} of {limit.limit} is used up."
+        return 429, limit.reason, f"refused with 429: {limit.scope}: {limit.what}, {limit.limit}, is used up."
     assert chosen is not None
     return 200, "", f"served: {inbound.model} goes to {chosen.provider.name} as {chosen.model}."
 

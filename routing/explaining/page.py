@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounting.access.directory import Directory
 from accounting.models import RequestRecord
-from routing.explaining.decision import Explanation, Sources, explain
+from routing.explaining.decision import Sources, explain
+from routing.explaining.explanation import Explanation
 from routing.explaining.question import FORMATS, LARGEST_BODY, Question, Unaskable
 from routing.explaining.sources import NoSuchKey, grant_of, sources
 from routing.explaining.stored import question_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from routing.explaining.decision import CandidateLine, Explanation, LimitLine
+from routing.explaining.explanation import CandidateLine, Explanation, LimitLine
 
 
 def as_json(found: Explanation) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from accounting.management.base import GatewayCommand
 from accounting.selectors import find_record
-from routing.explaining.decision import Explanation, explain
+from routing.explaining.decision import explain
+from routing.explaining.explanation import Explanation
 from routing.explaining.question import FORMATS, LARGEST_BODY, Question, Unaskable
 from routing.explaining.rendering import as_json, as_text
 from routing.explaining.sources import NoSuchKey, grant_of, sources
