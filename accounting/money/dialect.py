@@ -28,6 +28,13 @@ def beginning(unit: Unit, moment: str) -> str:
     return f"date_trunc('{unit}', {moment}, 'UTC')"
 
 
+def noon(moment: str) -> str:
+    """Noon (UTC) of a moment's day."""
+    if in_sqlite():
+        return f"substr({moment}, 1, 10) || ' 12:00:00'"
+    return f"date_trunc('day', {moment}, 'UTC') + interval '12 hours'"
+
+
 def local_day(moment: str) -> str:
     """The date of a moment in the zone that is the expression's parameter."""
     if in_sqlite():
@@ -98,6 +105,11 @@ def listed(values: Sequence[str] | Sequence[int]) -> Any:
     if not in_sqlite():
         return list(values)
     return json.dumps(list(values))
+
+
+def listed_moments(values: Sequence[datetime]) -> Any:
+    """A list of aware moments as a parameter."""
+    return json.dumps([moment(value) for value in values]) if in_sqlite() else list(values)
 
 
 def moment(value: datetime) -> Any:

@@ -12,7 +12,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounting.money.contributions import MONEY, NAMES, TOTALS, Statement, contributions
-from accounting.money.dialect import beginning, fits, local_day, moment, read_moment, read_money, tag
+from accounting.money.dialect import (
+    among,
+    beginning,
+    fits,
+    listed_moments,
+    local_day,
+    moment,
+    noon,
+    read_moment,
+    read_money,
+    tag,
+)
+from accounting.money.local_days import cuts_hours, moved_hours, worth_moving
 from accounting.money.periods import Stretch, Unit, stretches
 from accounting.money.rebuild import between
 from accounting.money.rollups import DAY_TOTALS, DAYS, DIMENSIONS, HOUR_TOTALS, HOURS, MONTHS, Level
@@ -67,7 +79,9 @@ class Question:
     @property
     def units(self) -> tuple[Unit, ...]:
         """The units of time that may be taken whole, largest first."""
-        if "hour" in self.group_by or self.by_local_day:
+        if "hour" in self.group_by:
+            return ("hour",)
+        if self.by_local_day and self.since is not None and not worth_moving(self.since, ZoneInfo(self.zone)):
             return ("hour",)
         return ("day", "hour") if "day" in self.group_by else ("month", "day", "hour")
 
@@ -125,12 +139,19 @@ def _statement(question: Question) -> Statement:
     columns, given = _groups(question)
     sums = ", ".join(f"coalesce(SUM(facts.{name}), 0)" for name in _NEEDED)
     places = ", ".join(str(place + 1) for place in range(len(columns)))
-    grouped = f" GROUP BY {places} ORDER BY {places}" if columns else ""
+    grouped = f" GROUP BY {places}{_something(question)} ORDER BY {places}" if columns else ""
     sql = (
         f"SELECT {', '.join([*columns, sums])}, COUNT(*) OVER () FROM ({facts.sql}) AS facts "
         f"JOIN {DIMENSIONS} names ON names.id = facts.dimension_id{grouped}"
     )
     return Statement(sql, (*given, *facts.parameters))
+
+
+def _something(question: Question) -> str:
+    """Where hours were moved away, what is left of a group may be nothing: that is no row."""
+    if not question.by_local_day:
+        return ""
+    return f" HAVING {' OR '.join(f'SUM(facts.{name}) <> 0' for name in _NEEDED)}"
 
 
 def _groups(question: Question) -> tuple[list[str], list[Any]]:
@@ -158,9 +179,10 @@ def _facts(question: Question, measures: tuple[str, ...]) -> Statement:
     parameters: list[Any] = []
     nothing = Stretch("hour", _EARLIEST, _EARLIEST)
     for stretch in stretches(question.since, question.until, question.units) or [nothing]:
-        part = _stretch(stretch, levels, measures)
-        parts.append(f"{part.sql}{condition}")
-        parameters += [*part.parameters, *given]
+        local = question.by_local_day and stretch.unit == "day"
+        for part in _local(stretch, levels, measures, question) if local else [_stretch(stretch, levels, measures)]:
+            parts.append(f"{part.sql}{condition}")
+            parameters += [*part.parameters, *given]
     return Statement(" UNION ALL ".join(parts), tuple(parameters))
 
 
@@ -175,6 +197,24 @@ def _stretch(stretch: Stretch, levels: dict[Unit, Level], measures: tuple[str, .
     conditions = "".join(f" AND {text}" for text, _ in given)
     sql = f"SELECT {columns} FROM {levels[stretch.unit].table} WHERE true{conditions}"
     return Statement(sql, tuple(value for _, value in given))
+
+
+def _local(
+    stretch: Stretch, levels: dict[Unit, Level], measures: tuple[str, ...], question: Question
+) -> list[Statement]:
+    """Days of UTC as days of a zone: each as if all of it were at its noon, and the hours of other days moved there."""
+    assert stretch.start is not None
+    assert stretch.end is not None
+    whole = _stretch(stretch, levels, measures)
+    at_noon = Statement(whole.sql.replace("bucket,", f"{noon('bucket')} AS bucket,", 1), whole.parameters)
+    hours = listed_moments(moved_hours(stretch.start, stretch.end, ZoneInfo(question.zone)))
+    source = f"FROM {levels['hour'].table} WHERE {among('bucket')}"
+    away = ", ".join(f"-{name} AS {name}" for name in measures)
+    return [
+        at_noon,
+        Statement(f"SELECT dimension_id, {noon('bucket')} AS bucket, {away} {source}", (hours,)),
+        Statement(f"SELECT dimension_id, bucket, {', '.join(measures)} {source}", (hours,)),
+    ]
 
 
 def _names(question: Question) -> tuple[str, list[Any]]:
@@ -220,9 +260,5 @@ def _whole_hours(question: Question) -> None:
         raise BadQuestion("Days of a time zone need a beginning and an end: give since and until.")
     if question.until - question.since > LONGEST_IN_A_ZONE:
         raise BadQuestion("Days of a time zone are given for ten years at most.")
-    day = question.since
-    while day <= question.until + timedelta(days=1):
-        offset = day.astimezone(zone).utcoffset() or timedelta()
-        if offset % timedelta(hours=1):
-            raise BadQuestion(f"{question.zone} is not whole hours from UTC; usage is kept by hours of UTC.")
-        day += timedelta(days=1)
+    if cuts_hours(question.since, question.until, zone):
+        raise BadQuestion(f"{question.zone} is not whole hours from UTC; usage is kept by hours of UTC.")

@@ -117,9 +117,25 @@ class TestSums:
                 assert answered(question) == expected, question
 
     def test_by_days_of_a_zone(self) -> None:
-        for zone in ("Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland"):
-            question = Question(("day", "team"), SINCE + timedelta(minutes=7), UNTIL, zone=zone)
-            assert answered(question) == by_hand(ENTRIES, question)
+        for zone in ("Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Kiritimati", "Asia/Tokyo"):
+            for group_by in (("day",), ("day", "team"), ("user", "day", "tag:app"), ("hour", "day")):
+                for since in (
+                    SINCE - timedelta(days=20),
+                    SINCE + timedelta(minutes=7),
+                    SINCE.replace(hour=0, minute=0),
+                ):
+                    question = Question(group_by, since, UNTIL, zone=zone)
+                    assert answered(question) == by_hand(ENTRIES, question), question
+
+    def test_by_days_when_clocks_change(self) -> None:
+        """In Berlin the clocks went back on 25 October 2026, at 01:00 UTC."""
+        moments = [datetime(2026, 10, 24, 21, tzinfo=UTC) + timedelta(hours=number) for number in range(30)]
+        found = [entry(f"clock{number}", line(0, tokens_input=1), at=at) for number, at in enumerate(moments)]
+        store_records(found)
+        question = Question(
+            ("day",), datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 10, 28, tzinfo=UTC), zone="Europe/Berlin"
+        )
+        assert answered(question) == by_hand(found, question)
 
     def test_every_spending_is_a_sum_of_costs(self) -> None:
         since, until = PERIODS[2]

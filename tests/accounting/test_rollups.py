@@ -242,19 +242,7 @@ class TestCheck:
             (lambda: UsageDimension.objects.update(team="beta"), "has not the id of its names"),
             (lambda: LedgerEntry.objects.update(kind="adjustment", adjusts=0), "adjusts a line that does not exist"),
         ],
-        ids=[
-            "hours",
-            "days",
-            "months",
-            "totals",
-            "outcomes",
-            "no line",
-            "line",
-            "names",
-            "records",
-            "id",
-            "adjustment",
-        ],
+        ids=["hours", "days", "months", "totals", "outcomes", "no line", "line", "names", "id", "adjustment"],
     )
     def test_finds_each_kind_of_damage(self, any_database: str, damage: Callable[[], Any], words: str) -> None:
         store_records([entry("a", line(0, tokens_input=5)), entry("b", outcome="refused", reason="budget")])
