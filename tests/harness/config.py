@@ -30,11 +30,13 @@ class Config:
     routes: list[Entry] = field(default_factory=list)
     aliases: list[Entry] = field(default_factory=list)
     teams: list[Entry] = field(default_factory=list)
+    organization: Entry = field(default_factory=dict)
+    users: list[Entry] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         content: Entry = {"version": 1}
-        for name in ("providers", "routes", "aliases", "teams"):
+        for name in ("providers", "routes", "aliases", "organization", "teams", "users"):
             if getattr(self, name):
                 content[name] = getattr(self, name)
         return yaml.safe_dump(content, sort_keys=False)

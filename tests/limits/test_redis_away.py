@@ -150,9 +150,7 @@ class TestOpen:
                     each.settle(Settlement(f"{id(each)}-{number}", decision.at, 2, [("b:1:0", 86_400)]))
         assert served == 40  # 80 were left, a quarter for each
 
-    async def test_rates_are_shared_too_and_never_multiplied(
-        self, make: Make, cable: Cable, books: RedisBooks
-    ) -> None:
+    async def test_rates_are_shared_too_and_never_multiplied(self, make: Make, cable: Cable, books: RedisBooks) -> None:
         counters = make("open", workers=4)
         cable.cut()
         lines = plan(rate_line(REQUESTS, 10, "1"))
