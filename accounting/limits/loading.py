@@ -1,5 +1,6 @@
 """Reads all limits from the database: three queries, whatever their number."""
 
+import secrets
 from collections.abc import Iterable
 
 from django.db.models import QuerySet
@@ -14,7 +15,7 @@ from accounting.limits.terms import (
     Scope,
     nano_of,
 )
-from accounting.models import Budget, OrganizationSettings, RateLimit
+from accounting.models import Budget, OrganizationSettings, RateLimit, Revision
 from accounting.models.limits import Scoped, scope_name
 
 _PARENTS = ("team", "project__team", "user", "key__project__team")
@@ -26,6 +27,12 @@ def load_limits() -> LimitBook:
     budgets = Budget.objects.filter(enabled=True).select_related(*_PARENTS).order_by("id")
     rates = RateLimit.objects.filter(enabled=True).select_related(*_PARENTS).order_by("id")
     return LimitBook(organization, tuple(budget_terms(budgets, organization)), tuple(_rates(rates)))
+
+
+def installation() -> str:
+    """A name of this database's own, made once: installations that share a Redis do not share their counters."""
+    row, _ = Revision.objects.get_or_create(name="installation", defaults={"number": secrets.randbits(60)})
+    return f"{row.number:x}"
 
 
 def organization_terms(row: OrganizationSettings | None) -> OrganizationTerms:

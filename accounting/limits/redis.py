@@ -30,7 +30,7 @@ from accounting.limits.counters import (
     wanted,
 )
 
-PREFIX = "gateway:{limits}"
+PREFIX = "gateway:{%s}"
 ANSWER_WITHIN = 0.5  # seconds for a connection, and for an answer
 MOST_CONNECTIONS = 64
 PROCESS_LIFETIME = 45 * 1_000_000  # microseconds after which a process that says nothing is not counted
@@ -79,9 +79,12 @@ def own_script(text: str) -> str:
 
 
 class RedisCounters:
-    """On the event loop. `clock` (microseconds) is for tests; without it the server's own counts, on all machines alike."""
+    """On the event loop. `prefix` begins the names of all keys, and may be set later.
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], int] | None = None) -> None:
+    `clock` (microseconds) is for tests; without it the server's own counts, on all machines alike.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "", clock: Callable[[], int] | None = None) -> None:
         self.prefix = prefix
         self._clock = clock
         self._client: aio.Redis = aio.Redis.from_pool(
@@ -139,8 +142,8 @@ class RedisCounters:
 class RedisBooks:
     """For threads: one of a process. Raises `redis.RedisError` while Redis is away."""
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], int] | None = None) -> None:
-        self._prefix = prefix
+    def __init__(self, url: str, *, prefix: str = "", clock: Callable[[], int] | None = None) -> None:
+        self.prefix = prefix
         self._clock = clock
         self._client: redis.Redis = redis.Redis.from_url(
             url,
@@ -154,7 +157,7 @@ class RedisBooks:
 
     def standing(self, keys: Sequence[str]) -> Sequence[Standing]:
         """The counters; reservations of tickets that have expired are not among them."""
-        self._look(keys=[self._prefix], args=[str(self._clock()) if self._clock is not None else "0"])
+        self._look(keys=[self.prefix], args=[str(self._clock()) if self._clock is not None else "0"])
         pipe = self._client.pipeline(transaction=False)
         for key in keys:
             pipe.hmget(self._name(key), ["s", "r", "c"])
@@ -181,13 +184,13 @@ class RedisBooks:
         self._client.hincrby(self._name(key), "s", difference)
 
     def ready(self) -> bool:
-        return bool(self._client.exists(f"{self._prefix}:e"))
+        return bool(self._client.exists(f"{self.prefix}:e"))
 
     def declare_ready(self) -> None:
-        self._client.set(f"{self._prefix}:e", "1")
+        self._client.set(f"{self.prefix}:e", "1")
 
     def claim(self, process: str, seconds: int) -> bool:
-        name = f"{self._prefix}:claim"
+        name = f"{self.prefix}:claim"
         if self._client.set(name, process, nx=True, ex=seconds):
             return True
         mine = self._client.get(name) == process
@@ -197,7 +200,7 @@ class RedisBooks:
         """Redis drops old counters by itself."""
 
     def _name(self, key: str) -> str:
-        return f"{self._prefix}:{key}"
+        return f"{self.prefix}:{key}"
 
 
 def _budget_arguments(line: BudgetLine) -> Iterable[Any]:

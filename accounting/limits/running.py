@@ -4,18 +4,21 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from django.db import Error
 from redis import RedisError
 
 from accounting.limits.admission import Admission
 from accounting.limits.alerts import LOOK_EVERY, Alerts
+from accounting.limits.asking import expire_requests
 from accounting.limits.book import LimitBook
 from accounting.limits.checking import CHECK_EVERY, STORED_WITHIN, Checker, current_keys
 from accounting.limits.counters import Books, Counters
 from accounting.limits.estimate import Prices
+from accounting.limits.loading import installation
 from accounting.limits.memory import MemoryCounters
-from accounting.limits.redis import RedisBooks, RedisCounters
+from accounting.limits.redis import PREFIX, RedisBooks, RedisCounters
 from accounting.limits.shared import SharedCounters
 from accounting.limits.spending import SpentBy, spent_by_ledger
 from accounting.limits.standing import watch
@@ -44,6 +47,7 @@ class RunningLimits:
         self._book = book
         self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._shared: SharedCounters | None = None
+        self._store: RedisCounters | None = None
         counters, self._books = self._made(redis_url, workers)
         self.admission = Admission(counters, process=self._process, prices=prices)
         self._checker = Checker(self._books, spent_by, behind=behind, clock=clock)
@@ -57,8 +61,9 @@ class RunningLimits:
         if not redis_url:
             memory = MemoryCounters()
             return memory, memory
+        self._store = RedisCounters(redis_url)
         self._shared = SharedCounters(
-            RedisCounters(redis_url),
+            self._store,
             process=self._process,
             policy=lambda: self._book().organization.on_counter_loss,
             workers=workers,
@@ -77,10 +82,16 @@ class RunningLimits:
 
     def fill(self, book: LimitBook) -> None:
         """Seeds the counters that a new picture needs, before it is used. Raises `django.db.Error`."""
+        self._identify()
         try:
             self._checker.fill(book)
         except (RedisError, OSError) as error:
             self._trouble(error)
+
+    def _identify(self) -> None:
+        """Gives the shared counters the name of this installation, which only the database knows."""
+        if self._store is not None and not self._store.prefix and isinstance(self._books, RedisBooks):
+            self._store.prefix = self._books.prefix = PREFIX % installation()
 
     def turn(self) -> None:
         """What is due now. A database or a Redis that is away is tried again the next time."""
@@ -91,10 +102,13 @@ class RunningLimits:
             self._trouble(error)
 
     def _turn(self, book: LimitBook, now: float) -> None:
+        self._identify()
         if self._is_due("ready", now, READY_EVERY) and not self._books.ready():
             self._checker.fill(book)
         if self._is_due("alerts", now, LOOK_EVERY):
             self._alerts.look(book)
+        if self._is_due("requests", now, CHECK_EVERY):
+            expire_requests(datetime.fromtimestamp(self._clock(), UTC))
         if self._is_due("look", now, CHECK_EVERY) and self._books.claim(self._process, int(CHECK_EVERY * 2.5)):
             self._checker.look(book)
             self._books.forget(current_keys(book, self._clock()))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from accounting.audit.changes import Actor, changing
-from accounting.models import Budget, OrganizationSettings, RateLimit, User
+from accounting.models import AuditEvent, Budget, OrganizationSettings, RateLimit, User
 from routing.declarative import ConfigRefused, export_config
 from tests.routing.declared import apply, whole
 
@@ -157,7 +157,7 @@ def top(**values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda content: content.update(values)
 
 
-BUDGET = "teams[0].budgets[0]"
+BUDGET, RATE = "teams[0].budgets[0]", "teams[0].rate_limits[0]"
 
 
 @pytest.mark.parametrize(
@@ -206,17 +206,23 @@ BUDGET = "teams[0].budgets[0]"
             team(budgets=[{"amount": 1, "period": "total", "carry_over": True}]),
             f"{BUDGET}.carry_over: A total has no next period to carry anything into.",
         ),
-        (team(rate_limits=[{"requests_per_minute": 0}]), "teams[0].rate_limits[0].requests_per_minute: not between 1 and 1000000000000000"),
-        (team(rate_limits=[{"requests_per_minute": 1.5}]), "teams[0].rate_limits[0].requests_per_minute: not a whole number"),
+        (team(rate_limits=[{"requests_per_minute": 0}]), f"{RATE}.requests_per_minute: not between 1 and {10**15}"),
+        (team(rate_limits=[{"requests_per_minute": 1.5}]), f"{RATE}.requests_per_minute: not a whole number"),
         (
             team(rate_limits=[{"requests_per_minute": 1}, {"requests_per_minute": 2, "model": "*"}]),
             "teams[0].rate_limits[1].requests_per_minute: given in an earlier entry already",
         ),
-        (team(rate_limits=[{"requests_per_hour": 1}]), "teams[0].rate_limits[0].requests_per_hour: unknown key; did you mean requests_per_minute?"),
+        (
+            team(rate_limits=[{"requests_per_hour": 1}]),
+            f"{RATE}.requests_per_hour: unknown key; did you mean requests_per_minute?",
+        ),
         (key(rate_limits={"requests_per_minute": 1}), f"{KEY}.rate_limits: not a list"),
         (top(organization=[1]), "organization: not a mapping"),
         (top(organization={"on_counter_loss": "maybe"}), "organization.on_counter_loss: Value 'maybe' is not a valid choice."),
-        (top(organization={"timezone": "Mars/Olympus"}), "organization.timezone: 'Mars/Olympus' is not a time zone of the IANA database, such as Europe/Berlin"),
+        (
+            top(organization={"timezone": "Mars/Olympus"}),
+            "organization.timezone: 'Mars/Olympus' is not a time zone of the IANA database, such as Europe/Berlin",
+        ),
         (top(organization={"fiscal_start_month": 13}), "organization.fiscal_start_month: A month is a number from 1 to 12."),
         (top(organization={"budget": []}), "organization.budget: unknown key; did you mean budgets?"),
         (top(users=[{"budgets": []}]), "users[0].email: required"),
@@ -231,8 +237,6 @@ def test_what_is_no_limit_is_refused_with_the_path_to_it(change: Callable[[Any],
 
 
 def test_a_limit_belongs_to_its_teams_history() -> None:
-    from accounting.models import AuditEvent
-
     apply(limited())
     assert AuditEvent.objects.get(object_type="budget", object_name__contains="platform/default/ci").team == "platform"
     with changing(Actor("tests", "system")) as change:
