@@ -18,7 +18,6 @@ from gateway_project.console.editing import ConsoleInline, change_set
 from gateway_project.console.fields import ChoicesField
 from gateway_project.console.forms import VersionedForm, VersionedFormSet
 from routing.admin.condition_field import ConditionsField
-from routing.admin.explain import explain_view
 from routing.admin.previewing import PreviewingAdmin
 from routing.condition_lines import LEGEND
 from routing.conf import RETRYABLE, check_targets
@@ -183,15 +182,8 @@ class RouteAdmin(PreviewingAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("who-serves/", wrap(self.who_serves_view), name="routing_route_who_serves"),
-            path("explain/", wrap(self.explain_view), name="routing_route_explain"),
             *super().get_urls(),
         ]
-
-    def explain_view(self, request: HttpRequest) -> HttpResponse:
-        """What would become of a request, pasted or stored."""
-        if not self.has_view_permission(request):
-            return self.admin_site.login(request)
-        return explain_view(request, self.opts)
 
     def who_serves_view(self, request: HttpRequest) -> HttpResponse:
         """Which alias, route and targets serve a name (`?model=`)."""

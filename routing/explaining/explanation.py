@@ -89,5 +89,11 @@ class Explanation:
         return not self.reason
 
     @property
+    def sentence(self) -> str:
+        """The verdict without its first words, for where those stand beside it."""
+        text = self.verdict.partition(": ")[2]
+        return text[:1].upper() + text[1:] if not self.served else text
+
+    @property
     def chosen(self) -> CandidateLine | None:
         return next((each for each in self.candidates if each.chosen), None)

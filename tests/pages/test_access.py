@@ -61,7 +61,7 @@ def a_proposal() -> ConfigProposal:
 CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
 HISTORY = ("requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal")
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
-OPEN_TO_AUDITORS = {"index", "app_list", "password_change", "password_change_done"}
+OPEN_TO_AUDITORS = {"explain", "index", "app_list", "password_change", "password_change_done"}
 
 
 def test_there_are_addresses_to_check() -> None:
