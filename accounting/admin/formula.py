@@ -74,7 +74,9 @@ def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
         searches = Term("web searches", grouped(counts.web_searches), f"${number(each)} / 1,000", dollars(amount))
         total += amount
     since = str(price.get("valid_from") or "")[:10]
-    row = f"price {price['id']}: {price.get('model', '?')} from {since}" if price.get("id") else "price of unknown models"
+    row = (
+        f"price {price['id']}: {price.get('model', '?')} from {since}" if price.get("id") else "price of unknown models"
+    )
     if band := BANDS.get(str(price.get("band"))):
         row += f", {band}"
     return Formula(title, terms, factors, searches, dollars(total), row, not price.get("id"))

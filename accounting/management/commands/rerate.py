@@ -5,15 +5,13 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounting.audit.changes import Actor
 from accounting.management.base import GatewayCommand
 from accounting.management.moments import a_moment
+from accounting.money.price_store import load_price_book
 from accounting.money.repricing import by_book
 from accounting.money.rerate import Change, Reprice, Scope, compare, rerate
-
-BOOK = "accounting.money.price_store.load_price_book"
 
 
 class Command(GatewayCommand):
@@ -53,8 +51,4 @@ class Command(GatewayCommand):
 
 
 def _reprice() -> Reprice:
-    try:
-        book = import_string(BOOK)()
-    except ImportError:
-        raise CommandError("This installation has no book of prices.") from None
-    return by_book(book)
+    return by_book(load_price_book())
