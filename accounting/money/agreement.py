@@ -24,7 +24,7 @@ from accounting.money.contributions import (
 )
 from accounting.money.dialect import beginning, identity, moment, read_identity, read_moment, read_money
 from accounting.money.periods import Unit, floor, following
-from accounting.money.rebuild import between, bounds
+from accounting.money.rebuild import between, bounds, next_occupied
 from accounting.money.rollups import (
     DAY_TOTALS,
     DAYS,
@@ -32,6 +32,7 @@ from accounting.money.rollups import (
     HOUR_TOTALS,
     HOURLY,
     HOURS,
+    LEVELS,
     MONTHS,
     OUTCOMES,
     Level,
@@ -63,7 +64,8 @@ def _all(since: datetime | None) -> Iterator[Difference]:
     if period is None:
         return
     start, end = period
-    while start < end:
+    while (found := next_occupied(start, end, LEVELS)) is not None:
+        start = max(start, floor(found, "day"))
         stop = min(following(floor(start, "day"), "day"), end)
         yield from _of_a_day(start, stop)
         start = stop

@@ -5,7 +5,7 @@ and keep what comes in the spool meanwhile. What was counted before is counted a
 interrupted can simply be repeated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,7 +59,7 @@ def rebuild(since: datetime | None = None, until: datetime | None = None) -> Reb
     if period is None:
         return Rebuilt()
     hours = days = months = 0
-    for start in _occupied(*period, HOURS):
+    for start in _occupied(*period):
         _hour(start)
         hours += 1
     for start in _units(floor(period[0], "day"), period[1], "day"):
@@ -106,43 +106,31 @@ def _sum(level: Level, source: Level, start: datetime, end: datetime) -> None:
     Statement(sql, (at, at, moment(end))).run()
 
 
-def _occupied(start: datetime, end: datetime, level: Level) -> Iterator[datetime]:
+def _occupied(start: datetime, end: datetime) -> Iterator[datetime]:
     """The hours in which something happened or is counted."""
-    while start < end:
-        found = _next(start, end, level)
-        if found is None:
-            return
-        start = floor(found, "hour")
-        yield start
-        start = following(start, "hour")
+    while (found := next_occupied(start, end, (HOURS,))) is not None:
+        yield floor(found, "hour")
+        start = following(floor(found, "hour"), "hour")
 
 
-def _next(start: datetime, end: datetime, level: Level) -> datetime | None:
-    """The earliest moment in a period of a record, a line, or an hour that is counted."""
+def next_occupied(start: datetime, end: datetime, levels: Sequence[Level]) -> datetime | None:
+    """The earliest moment of a period at which there is a record, a line, or a row of these levels."""
+    sources = [(RequestRecord._meta.db_table, "started_at"), (LedgerEntry._meta.db_table, "at")]
+    return _earliest([*sources, *((level.table, "bucket") for level in levels)], start, end)
+
+
+def _earliest(sources: Sequence[tuple[str, str]], start: datetime, end: datetime) -> datetime | None:
     sql = " UNION ALL ".join(
-        f"SELECT MIN({column}) FROM {table} WHERE {column} >= %s AND {column} < %s"
-        for table, column in (
-            (RequestRecord._meta.db_table, "started_at"),
-            (LedgerEntry._meta.db_table, "at"),
-            (level.table, "bucket"),
-        )
+        f"SELECT MIN({column}) FROM {table} WHERE {column} >= %s AND {column} < %s" for table, column in sources
     )
-    rows = Statement(sql, (moment(start), moment(end)) * 3).run()
+    rows = Statement(sql, (moment(start), moment(end)) * len(sources)).run()
     return min((read_moment(row[0]) for row in rows if row[0] is not None), default=None)
 
 
 def _units(start: datetime, end: datetime, unit: Unit) -> Iterator[datetime]:
     """The days or months of a period that are counted, or should be."""
-    source = {"day": HOURS, "month": DAYS}[unit]
-    target = {"day": DAYS, "month": MONTHS}[unit]
-    while start < end:
-        sql = " UNION ALL ".join(
-            f"SELECT MIN(bucket) FROM {level.table} WHERE bucket >= %s AND bucket < %s" for level in (source, target)
-        )
-        rows = Statement(sql, (moment(start), moment(end)) * 2).run()
-        found = min((read_moment(row[0]) for row in rows if row[0] is not None), default=None)
-        if found is None:
-            return
-        start = floor(found, unit)
-        yield start
-        start = following(start, unit)
+    levels = {"hour": (HOURS,), "day": (HOURS, DAYS), "month": (DAYS, MONTHS)}[unit]
+    sources = [(level.table, "bucket") for level in levels]
+    while (found := _earliest(sources, start, end)) is not None:
+        yield floor(found, unit)
+        start = following(floor(found, unit), unit)

@@ -253,6 +253,12 @@ class TestCheck:
             call_command("check_ledger", stdout=said)
         assert words in said.getvalue()
 
+    def test_is_not_kept_busy_by_a_record_of_long_ago(self, any_database: str) -> None:
+        store_records([entry("a", line(0)), Entry("b", 0.0), Entry("c", 4e9)])
+        assert differences() == []
+        assert rebuild().days == 3
+        assert_sums_of_records()
+
     def test_looks_only_since_a_moment(self, any_database: str) -> None:
         store_records([entry("a", line(0)), entry("b", line(0), at=START + timedelta(days=2))])
         HourlyUsage.objects.filter(bucket__lt=START).update(requests=5)
