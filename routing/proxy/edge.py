@@ -45,7 +45,7 @@ class Gateway:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
-        body = Body(receive, scope["headers"], runtime.max_body)
+        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds)
         exchange = _exchange(scope, send, where, body, runtime)
         task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
         exchange.task = task
@@ -139,10 +139,11 @@ def _estimate(exchange: Exchange) -> None:
 async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
     exchange.failed(error.type, error.message)
     exchange.record("client_left" if exchange.reply.left else error.outcome, error.status, error.reason)
-    if error.status != 413:
+    if error.status not in (408, 413):
         await body.discard()
     await _say(exchange, error)
-    await body.discard()
+    if error.status != 408:
+        await body.discard()
 
 
 async def _pass_on(exchange: Exchange, fault: Fault) -> None:

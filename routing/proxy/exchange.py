@@ -9,6 +9,7 @@ from enum import Enum
 from accounting.access.grant import Grant
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
+from gateway_project.metrics import count
 from routing.formats.base import BEDROCK, Headers
 
 MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
@@ -131,3 +132,4 @@ class Exchange:
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
         self.keep(entry)
+        count(entry)
