@@ -90,6 +90,7 @@ class Figures:
     turned_away: dict[str, int] = field(default_factory=dict)
     lag: Histogram = field(default_factory=lambda: Histogram(LAG_BOUNDS))
     connections: Callable[[], int] = int
+    most_rows: int = MOST_ROWS
 
     def count(self, entry: Finished) -> None:
         """A request is over."""
@@ -118,13 +119,13 @@ class Figures:
 
     def _count_attempt(self, call: tuple[str, int]) -> None:
         known = self.attempts.get(call)
-        if known is None and len(self.attempts) >= MOST_ROWS:
+        if known is None and len(self.attempts) >= self.most_rows:
             call = (OTHER, call[1] // 100 * 100)
             known = self.attempts.get(call)
         self.attempts[call] = 1 if known is None else known + 1
 
     def _new_row(self, key: Key) -> Row:
-        if len(self.rows) >= MOST_ROWS:
+        if len(self.rows) >= self.most_rows:
             key = (*key[:3], OTHER, *key[4:])
         return self.rows.setdefault(key, Row())
 

@@ -65,6 +65,8 @@ class Load:
                 self.account.answered.append(head.value("request-id"))
             else:
                 self.account.refused.append((head.status, body[-300:]))
+            if head.value("connection") == "close":
+                return
 
 
 def wait_for(account: Account, count: int, timeout: float = 30) -> None:
