@@ -45,7 +45,7 @@ def running(template: Template, folder: Path, start_nginx: StartNginx) -> Iterat
             (folder / name).mkdir()
         with (
             Gateway(template, folder / "a", config, environment=shared) as first,
-            Gateway(template, folder / "b", config, environment=shared) as second,
+            Gateway(template, folder / "b", config, environment=shared, beside=first) as second,
         ):
             for node in (first, second):
                 wait_until(lambda node=node: serving(node), timeout=30, what="both workers")  # type: ignore[misc]
