@@ -14,8 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway_project.metrics import turned_away
 from routing.formats.errors import render_error
 from routing.proxy.bodies import Body, ClientGone
-from routing.proxy.edge import new_request_id
 from routing.proxy.errors import GatewayError
+from routing.proxy.ids import new_request_id
 from routing.proxy.paths import destination
 from routing.serving import Limits
 
@@ -115,10 +115,10 @@ class GuardedConnection(HttpToolsProtocol):
             self._head_timer = None
         if self._beyond and self._is_beyond():
             turned_away("connections")
-            self.app = Refusal(TOO_MANY)  # type: ignore[assignment]
+            self.app = Refusal(TOO_MANY)
         elif self._is_large():
             turned_away("headers")
-            self.app = Refusal(TOO_LARGE)  # type: ignore[assignment]
+            self.app = Refusal(TOO_LARGE)
         super().on_headers_complete()
         if (self._guard.retiring or self._beyond) and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -142,9 +142,10 @@ class GuardedConnection(HttpToolsProtocol):
     def retire(self, now: float) -> None:
         """Closes the connection if nothing has come on it for a moment; otherwise its next answer is its last."""
         quiet_since = None
+        never_asked: bool = self.scope is None
         if self.timeout_keep_alive_task is not None:
             quiet_since = self.timeout_keep_alive_task.when() - self.timeout_keep_alive
-        elif self.cycle is None and self._head_timer is not None and not self._head_size:
+        elif never_asked and self._head_timer is not None and not self._head_size:
             quiet_since = self._head_timer.when() - self._limits.head_seconds
         if quiet_since is not None and now - quiet_since >= QUIET_SECONDS:
             self.transport.close()

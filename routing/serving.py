@@ -64,7 +64,7 @@ class Limits:
     head_seconds: float = 30
     body_seconds: float = 60
     send_seconds: float = 900
-    keep_alive_seconds: float = 75
+    keep_alive_seconds: int = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def run_process(application: object, gateway: Callable[[], Drainable], process: 
         access_log=False,  # records are the log of requests
         server_header=False,
         proxy_headers=False,  # GATEWAY_TRUSTED_PROXIES decides whom to believe, not the server
-        timeout_keep_alive=process.limits.keep_alive_seconds,  # type: ignore[arg-type],
+        timeout_keep_alive=process.limits.keep_alive_seconds,
         backlog=BACKLOG,
         timeout_graceful_shutdown=ENDING_SECONDS,
     )

@@ -6,7 +6,6 @@ this coroutine waits for the client to leave.
 
 import asyncio
 import ipaddress
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,6 +20,7 @@ from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
 from routing.proxy.exchange import Call, Cause, Exchange, Reply
 from routing.proxy.faults import rendered, understood
+from routing.proxy.ids import new_request_id
 from routing.proxy.paths import HELLO, Destination, destination
 from routing.proxy.relay import estimated_input
 from routing.proxy.runtime import Runtime
@@ -226,11 +226,6 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         session_id=session[:200].decode("latin-1"),
     )
     return Exchange(call=call, reply=Reply(send), entry=entry, keep=runtime.house.recorder.finished)
-
-
-def new_request_id() -> str:
-    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def _client_address(scope: Scope, runtime: Runtime) -> str:
