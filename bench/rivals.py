@@ -1,15 +1,18 @@
 """Other gateways before the same upstreams, by flag. Each is installed into an environment of its own under var/bench/."""
 
+import http.client
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import yaml
 
-from bench.plan import Cell, Plan, Streams, Whole, models
+from bench.loads import body
+from bench.plan import SIZES, Cell, Plan, Streams, Whole, models
 from bench.processes import ROOT, NotMeasured, free_port, start
 from bench.subjects import KEY, Subject, Upstreams
 
@@ -21,6 +24,26 @@ def takes(cell: Cell) -> bool:
     if isinstance(cell, Whole):
         return cell.size != "1 MB" and cell.connections <= 16
     return isinstance(cell, Streams) and cell.client == cell.upstream and cell.count <= 100
+
+
+def first_answer(port: int, request: bytes, *, seconds: float) -> None:
+    """Waits until a request gets a good answer; raises NotMeasured with the last bad one."""
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "anthropic-version": "2023-06-01"}
+    limit, said = time.monotonic() + seconds, b""
+    while time.monotonic() < limit:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("POST", "/v1/messages", request, headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status == 200:
+                return
+        except (OSError, http.client.HTTPException) as error:
+            said = repr(error).encode()
+        finally:
+            connection.close()
+        time.sleep(0.5)
+    raise NotMeasured(f"no good answer within {seconds:.0f} s: {said[:500].decode(errors='replace')}")
 
 
 def _installed(name: str, package: str) -> Path:
@@ -75,6 +98,7 @@ def litellm(folder: Path, upstreams: Upstreams, plan: Plan, core: int) -> Iterat
     ]
     server = start(command, port, core, folder / "litellm.log", environment, seconds=180)
     try:
+        first_answer(port, body(SIZES["2 KB"], "bench", stream=False), seconds=120)
         yield Subject("litellm", server, port, port)
     finally:
         server.stop()
