@@ -34,7 +34,8 @@ def test_ratios_are_taken_within_a_round_and_the_median_counts() -> None:
     slow = one_round(**{"2 KB, 16 connections": {"per_second": 400.0, "errors": 0.0}})
     rows = found(one_round(), one_round(), slow)
     ratio = rows["requests/s at 2 KB, nginx over ours"]
-    assert (ratio.value, ratio.held, ratio.distance) == (pytest.approx(20), True, "2.00 x away")
+    assert ratio.value == pytest.approx(20)
+    assert (ratio.held, ratio.distance) == (True, "2.00 x away")
     assert rows["CPU per stream event over nginx"].value == pytest.approx(2)
     assert rows["time to first byte added, 100 streams, p50"].distance == "reached"
 

@@ -171,17 +171,24 @@ def test_a_rolling_restart_under_load_refuses_and_breaks_nothing(several: Severa
         assert len(gateway.wait_records(len(account.answered) + 1)) == len(set(account.answered)) + 1
 
 
-def test_readyz_is_false_while_draining_and_running_requests_go_on(several: Several) -> None:
-    with several() as (gateway, provider), gateway.client() as client, gateway.client() as looker:
-        assert gateway.get("/readyz", key="").status == 200
+def test_readyz_is_false_while_draining_and_running_requests_go_on(template: Template, tmp_path: Path) -> None:
+    with (
+        FakeProvider(expected=Expected(secrets=set(KEYS.values()))) as provider,
+        Gateway(
+            template, tmp_path, standard_config(provider.url), environment={"GATEWAY_DRAIN_SECONDS": "60"}
+        ) as gateway,
+        gateway.client() as client,
+        gateway.client() as looker,
+    ):
         gate = hold_stream(gateway, provider, client)
         looker.request("GET", "/readyz")
         assert looker.reply().status == 200
         gateway.terminate()
-        wait_until(lambda: logged(gateway, "draining") == 2)
+        wait_until(lambda: logged(gateway, "draining") == 1)
         looker.request("GET", "/readyz")
         reply = looker.reply()
-        assert (reply.status, reply.json["status"]) in [(503, "not ready")]
+        assert (reply.status, reply.json["status"]) == (503, "not ready")
+        assert gateway.get("/readyz", key="").status == 503, "the listener is still open, and says the same"
         gate.open()
         assert client.rest() == REST
         assert gateway.wait() == 0
