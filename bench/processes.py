@@ -57,14 +57,16 @@ class Running:
                 self.process.wait()
 
 
-def start(command: Sequence[str], port: int, core: int, log: Path, environment: Mapping[str, str]) -> Running:
-    """Starts a server and waits until it listens; raises NotMeasured with the end of its log if it does not."""
+def start(
+    command: Sequence[str], port: int, core: int, log: Path, environment: Mapping[str, str], *, seconds: float = 30
+) -> Running:
+    """Starts a server and waits until it listens; raises NotMeasured with the end of its log if it does not in time."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             pinned(core, command), cwd=ROOT, stdout=output, stderr=output, env={**os.environ, **environment}
         )
     running = Running(process, port, log)
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + seconds
     while time.monotonic() < limit and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -4,6 +4,7 @@ The gateway is mounted by Channels before Django, as a plain ASGI callable: no m
 (docs/decisions/0001). Measured, that costs a tenth of an async Django view's CPU.
 """
 
+import ipaddress
 import os
 from typing import Any, cast
 
@@ -18,12 +19,17 @@ from django.conf import settings
 from django.urls import re_path
 
 from gateway_project.lifespan import Lifespan, live, ready
+from gateway_project.metrics_page import MetricsPage
 from routing.proxy.edge import Gateway
+from routing.proxy.gauges import gauges
 from routing.proxy.paths import OWN
 from routing.proxy.runtime import get_runtime, started_runtime
 from routing.simulator import simulator
 
 gateway = Gateway(started_runtime)
+metrics = MetricsPage(
+    lambda: gauges(get_runtime()), allowed=[ipaddress.ip_network(text) for text in settings.GATEWAY_METRICS_ALLOW]
+)
 mount = cast(Any, re_path)  # Channels routes ASGI applications with what Django types for views
 
 
@@ -45,6 +51,7 @@ application = ProtocolTypeRouter(
                 mount(r"^$", front),
                 mount(r"^healthz$", live),
                 mount(r"^readyz$", ready(get_runtime)),
+                mount(r"^metrics$", metrics),
                 mount(r"^-/simulator(?:/|$)", simulated),
                 mount(r"", pages),
             ]

@@ -1,6 +1,7 @@
 """From which address a page was asked for, behind proxies that we trust."""
 
 import ipaddress
+from collections.abc import Iterable
 from functools import lru_cache
 
 from django.conf import settings
@@ -32,3 +33,18 @@ def client_address(request: HttpRequest) -> str:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return ""
+
+
+def forwarded_address(peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The same from an ASGI scope, for a decision about access: "" where somebody that is not trusted has forwarded.
+
+    Behind a proxy on this machine that nobody has named, every stranger would otherwise come from loopback.
+    """
+    given = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+    hops = [part.strip() for part in ",".join(given).split(",") if part.strip()]
+    if hops and not _is_trusted(peer):
+        return ""
+    address = peer
+    while hops and _is_trusted(address):
+        address = hops.pop()
+    return address

@@ -5,6 +5,7 @@ An unusable value raises `UnusableSetting`, whose text is the one line that an o
 """
 
 import base64
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -41,6 +42,17 @@ def read_integer(name: str, default: int, *, least: int, most: int) -> int:
 
 def read_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in read(name, default).split(",") if part.strip()]
+
+
+def read_networks(name: str, default: str = "") -> list[str]:
+    """Addresses and networks, each as a network."""
+    found = []
+    for text in read_list(name, default):
+        try:
+            found.append(str(ipaddress.ip_network(text, strict=False)))
+        except ValueError:
+            raise UnusableSetting(f"{name}: {text!r} is not an address or a network") from None
+    return found
 
 
 def read_flag(name: str, *, default: bool) -> bool:

@@ -11,6 +11,7 @@ from gateway_project.environment import (
     read_flag,
     read_integer,
     read_list,
+    read_networks,
     secret_or_generated,
 )
 from gateway_project.telemetry import logging_settings
@@ -50,8 +51,21 @@ GATEWAY_MAX_BODY_BYTES = read_integer("GATEWAY_MAX_BODY_BYTES", 32 * 1024 * 1024
 GATEWAY_DRAIN_SECONDS = read_integer("GATEWAY_DRAIN_SECONDS", 30, least=0, most=3600)
 # Seconds of upstream silence after which a stream gets a ping. Claude Code gives up after 300 s (2.1.330).
 GATEWAY_PING_SECONDS = read_integer("GATEWAY_PING_SECONDS", 15, least=1, most=250)
+# Most client connections of one server process; those beyond get 503.
+GATEWAY_MAX_CONNECTIONS = read_integer("GATEWAY_MAX_CONNECTIONS", 4096, least=1, most=1_000_000)
+# The head of a request: bytes of its first line and headers, number of headers (431), seconds until it is complete.
+GATEWAY_MAX_HEAD_BYTES = read_integer("GATEWAY_MAX_HEAD_BYTES", 64 * 1024, least=1024, most=1024**2)
+GATEWAY_MAX_HEADERS = read_integer("GATEWAY_MAX_HEADERS", 200, least=10, most=10_000)
+GATEWAY_HEAD_SECONDS = read_integer("GATEWAY_HEAD_SECONDS", 30, least=1, most=3600)
+# Seconds of silence between two pieces of a request's body (408), and of a client that takes nothing of its answer.
+GATEWAY_BODY_SECONDS = read_integer("GATEWAY_BODY_SECONDS", 60, least=1, most=3600)
+GATEWAY_SEND_SECONDS = read_integer("GATEWAY_SEND_SECONDS", 900, least=1, most=86_400)
+# Seconds that an idle connection is kept; longer than a proxy in front keeps it, or a request meets its end.
+GATEWAY_KEEP_ALIVE_SECONDS = read_integer("GATEWAY_KEEP_ALIVE_SECONDS", 75, least=1, most=3600)
+# Who may read /metrics without an API token: addresses and networks.
+GATEWAY_METRICS_ALLOW = read_networks("GATEWAY_METRICS_ALLOW", "127.0.0.0/8,::1")
 # Whose X-Forwarded-For is believed: addresses and networks of proxies in front of the gateway.
-GATEWAY_TRUSTED_PROXIES = read_list("GATEWAY_TRUSTED_PROXIES")
+GATEWAY_TRUSTED_PROXIES = read_networks("GATEWAY_TRUSTED_PROXIES")
 # Whether a change of routing made in the console waits for a second administrator.
 GATEWAY_CONFIG_APPROVAL = read_flag("GATEWAY_CONFIG_APPROVAL", default=False)
 # Set by the development server only: mounts the simulated provider.

@@ -1,111 +1,213 @@
-"""What a change of one route or alias would break elsewhere: conditions and successors that lead nowhere. Reads the tables.
+"""One client connection of the production server, with the limits that protect the process.
 
-Each function gives (field, sentence) pairs for whoever saves; `broken` judges everything as it stands.
+uvicorn parses, runs the application and holds it back while a client does not read. Added here: how many connections
+there may be, how long a head may take and how large it may be, how slow a body, how long a client may take nothing.
+What is turned away here never became a request, so it has no record; /metrics counts it.
 """
 
-from collections.abc import Collection, Iterable
+import asyncio
+from dataclasses import dataclass
+from typing import Any
 
-from django.core.exceptions import ValidationError
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from routing.conditions import first_problem, routes_of
-from routing.links import AliasLink, Broken, RouteLink, broken_aliases, broken_routes
-from routing.models import ModelAlias, Route
+from gateway_project.metrics import turned_away
+from routing.formats.errors import render_error
+from routing.proxy.bodies import Body, ClientGone
+from routing.proxy.errors import GatewayError
+from routing.proxy.ids import new_request_id
+from routing.proxy.paths import destination
+from routing.serving import Limits
 
-Problems = list[tuple[str, str]]
+RESERVE = 64  # connections beyond the limit that still get an answer: the refusal, or one of these
+ALWAYS = (b"/healthz", b"/readyz", b"/metrics")
+GRACE_SECONDS = 5.0  # after the gateway's own answer to a slow body was due
+QUIET_SECONDS = 1.0  # a connection that was used so recently may be about to be used again
+MOST_DISCARDED = 1024 * 1024  # bytes of a refused request's body that are read, so that the answer can be
+_LATE_HEAD = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_LARGE_HEAD = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
-
-def problems_of_route(route: Route) -> Problems:
-    """What is wrong with the route's conditions, and with those of others if the route becomes as it is now."""
-    if problem := first_problem(route.conditions):
-        return [("conditions", problem)]
-    stored = _route_links()
-    before = [link for _, link in stored]
-    after = [link for pk, link in stored if pk != route.pk] + [_route_link(route)]
-    known = {link.name for link in before}
-    found = _judged(route.name, "conditions", broken_routes(before), broken_routes(after), known)
-    return found or _names_without_route(route, known)
-
-
-def problems_of_alias(alias: ModelAlias) -> Problems:
-    """What is wrong with the alias's successor, and with those of others if the alias becomes as it is now."""
-    stored = _alias_links()
-    before = [link for _, link in stored]
-    after = [link for pk, link in stored if pk != alias.pk] + [_alias_link(alias)]
-    known = {link.name for link in before}
-    return _judged(alias.name, "successor", broken_aliases(before), broken_aliases(after), known)
+TOO_MANY = GatewayError(
+    503, "api_error", "The gateway has too many connections; try again in a second.", "connections", retry_after=1
+)
+TOO_LARGE = GatewayError(
+    431, "invalid_request_error", "The request's headers are larger or more than this gateway takes.", "headers"
+)
 
 
-def refuse_named_route(route: Route) -> None:
-    """Raises ValidationError if conditions of other routes lead to this one."""
-    names = [link.name for pk, link in _route_links() if pk != route.pk and route.name in link.leads_to]
-    if names:
-        shown = ", ".join(sorted(names)[:5])
-        text = f"Conditions of the routes {shown} lead to the route {route.name}; change those first."
-        raise ValidationError(text)
+@dataclass(slots=True)
+class Guard:
+    """What the connections of a process share. `retiring`: each is closed after its next answer."""
+
+    limits: Limits
+    retiring: bool = False
 
 
-def refuse_needed_alias(alias: ModelAlias) -> None:
-    """Raises ValidationError if another alias would have no successor without this one."""
-    stored = _alias_links()
-    before = broken_aliases(link for _, link in stored)
-    after = broken_aliases(link for pk, link in stored if pk != alias.pk)
-    if new := _new(before, after):
-        text = f"The alias {alias.name} is the successor of {new[0].name}; choose another one there first."
-        raise ValidationError(text)
+class Refusal:
+    """An application that answers every request with one error, in the client's format, and closes the connection."""
+
+    def __init__(self, error: GatewayError) -> None:
+        self._error = error
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await Body(receive, [], MOST_DISCARDED).discard()
+        except ClientGone:
+            return
+        request_id = new_request_id()
+        status, headers, body = render_error(destination(scope["raw_path"]).format, self._error, request_id)
+        headers += [(b"content-length", b"%d" % len(body)), (b"request-id", request_id.encode())]
+        headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
-def broken() -> tuple[list[Broken], list[Broken]]:
-    """The routes and the aliases that lead nowhere as everything is stored now."""
-    routes = broken_routes(link for _, link in _route_links())
-    return routes, broken_aliases(link for _, link in _alias_links())
+class GuardedConnection(HttpToolsProtocol):
+    """uvicorn's connection. Timers run only while a head, a body or a reader keeps us waiting: a request that comes in
+    one piece and an answer that is read cost no timer."""
 
+    def __init__(self, guard: Guard, **options: Any) -> None:
+        super().__init__(**options)
+        self._guard = guard
+        self._limits = guard.limits
+        self._in_head, self._in_body = True, False
+        self._head_size = 0
+        self._heard = 0.0
+        self._beyond = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
 
-def _judged(name: str, field: str, before: Iterable[Broken], after: list[Broken], known: Collection[str]) -> Problems:
-    """Its own fault is told under `field`; a fault elsewhere under what causes it: a new name, or that it is disabled."""
-    own = next((each for each in after if each.name == name), None)
-    if own is not None:
-        text = f"Condition {own.place + 1}: {own.text}" if field == "conditions" else own.text
-        return [(field, text)]
-    what = "Conditions of the route" if field == "conditions" else "The successor of the alias"
-    others = [each for each in _new(before, after) if each.name != name]
-    cause = "enabled" if name in known else "name"
-    return [(cause, f"{what} {others[0].name} would lead nowhere: {others[0].text}")] if others else []
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        count, most = len(self.connections), self._limits.connections
+        if count > most + RESERVE:
+            turned_away("connections")
+            transport.abort()
+            return
+        self._beyond = count > most
+        self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_late)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timers()
+        super().connection_lost(exc)
 
-def _new(before: Iterable[Broken], after: Iterable[Broken]) -> list[Broken]:
-    known = {each.name for each in before}
-    return [each for each in after if each.name not in known]
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_timers()
+        self._in_head = self._in_body = False  # from here on it is another protocol's connection
+        super().handle_websocket_upgrade()
 
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_size += len(data)
+        super().data_received(data)
+        if self._in_body:
+            self._heard = self.loop.time()
+            if self._body_timer is None:
+                self._body_timer = self.loop.call_later(self._limits.body_seconds + GRACE_SECONDS, self._body_late)
+        elif self._in_head and self._head_size and not self.transport.is_closing():
+            self._head_goes_on()
 
-def _names_without_route(route: Route, known: Collection[str]) -> Problems:
-    """Aliases would lose their successor if the route is disabled."""
-    if route.enabled or route.pk is None:
-        return []
-    before = broken_aliases(link for _, link in _alias_links())
-    after = broken_aliases(link for _, link in _alias_links(disabled=route.pk))
-    return [("enabled", text) for _, text in _judged("", "successor", before, after, known)]
+    def on_headers_complete(self) -> None:
+        self._in_head, self._in_body = False, True
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self._beyond and self._is_beyond():
+            turned_away("connections")
+            self.app = Refusal(TOO_MANY)
+        elif self._is_large():
+            turned_away("headers")
+            self.app = Refusal(TOO_LARGE)
+        super().on_headers_complete()
+        if (self._guard.retiring or self._beyond) and self.cycle is not None:
+            self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        self._in_head, self._in_body = True, False
+        self._head_size = 0
+        super().on_message_complete()
 
-def _route_links() -> list[tuple[int, RouteLink]]:
-    rows = Route.objects.order_by("name").values_list("pk", "name", "enabled", "conditions")
-    return [(pk, RouteLink(name, enabled, tuple(routes_of(value)))) for pk, name, enabled, value in rows]
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._send_timer is None:
+            self._send_timer = self.loop.call_later(self._limits.send_seconds, self._reader_stalls)
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
-def _route_link(route: Route) -> RouteLink:
-    return RouteLink(route.name, route.enabled, tuple(routes_of(route.conditions)))
+    def retire(self, now: float) -> None:
+        """Closes the connection if nothing has come on it for a moment; otherwise its next answer is its last."""
+        quiet_since = None
+        never_asked: bool = self.scope is None
+        if self.timeout_keep_alive_task is not None:
+            quiet_since = self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        elif never_asked and self._head_timer is not None and not self._head_size:
+            quiet_since = self._head_timer.when() - self._limits.head_seconds
+        if quiet_since is not None and now - quiet_since >= QUIET_SECONDS:
+            self.transport.close()
 
+    # What takes too long
 
-def _alias_links(disabled: int | None = None) -> list[tuple[int, AliasLink]]:
-    """All aliases; those of the route `disabled` as if it were."""
-    rows = ModelAlias.objects.order_by("name").values_list(
-        "pk", "name", "enabled", "route_id", "route__enabled", "successor"
-    )
-    return [
-        (pk, AliasLink(name, enabled and there and route != disabled, successor))
-        for pk, name, enabled, route, there, successor in rows
-    ]
+    def _head_goes_on(self) -> None:
+        if self._head_size > self._limits.head_bytes:
+            turned_away("headers")
+            self._end_with(b"" if self._is_serving else _LARGE_HEAD)
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_late)
 
+    def _head_late(self) -> None:
+        self._head_timer = None
+        if self._is_serving:  # the head of a request that the client sent ahead; it waits for its turn
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_late)
+            return
+        turned_away("slow_head")
+        self._end_with(_LATE_HEAD if self._head_size else b"")
 
-def _alias_link(alias: ModelAlias) -> AliasLink:
-    served = alias.enabled and alias.route_id is not None and alias.route.enabled
-    return AliasLink(alias.name, served, alias.successor)
+    def _body_late(self) -> None:
+        """Ends what the application has not: it has answered already, or reads without a limit of its own."""
+        self._body_timer = None
+        if not self._in_body or self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if self.flow.read_paused:
+            self._heard = now  # it is the application that keeps the client waiting
+        due = self._heard + self._limits.body_seconds + GRACE_SECONDS
+        if now >= due:
+            turned_away("slow_body")
+            self.transport.close()
+        else:
+            self._body_timer = self.loop.call_at(due, self._body_late)
+
+    def _reader_stalls(self) -> None:
+        self._send_timer = None
+        turned_away("stalled_reader")
+        self.transport.abort()
+
+    def _end_with(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+    @property
+    def _is_serving(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_beyond(self) -> bool:
+        return len(self.connections) > self._limits.connections and self.url.partition(b"?")[0] not in ALWAYS
+
+    def _is_large(self) -> bool:
+        if len(self.headers) > self._limits.headers:
+            return True
+        if self._head_size <= self._limits.head_bytes:
+            return False  # with as much of the body as came along
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.head_bytes
+
+    def _stop_timers(self) -> None:
+        for timer in (self._head_timer, self._body_timer, self._send_timer):
+            if timer is not None:
+                timer.cancel()
+        self._head_timer = self._body_timer = self._send_timer = None

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from accounting.audit.changes import ChangeSet, StaleVersion
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS, check_targets
-from routing.connections import problems_of_alias, problems_of_route, refuse_named_route, refuse_needed_alias
+from routing.dangling import problems_of_alias, problems_of_route, refuse_named_route, refuse_needed_alias
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 
 

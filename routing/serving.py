@@ -7,24 +7,30 @@ and a third, to hand over: stop listening, refuse nothing, finish. A process dra
 """
 
 import asyncio
+import functools
 import gc
+import resource
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import uvicorn
 
+from gateway_project.metrics import FIGURES, lagged
 from gateway_project.telemetry import logger
+
+if TYPE_CHECKING:
+    from routing.connections import Guard
 
 log = logger(__name__)
 
 READY = b"R"  # over the link, from the process
 DRAIN, HAND_OVER, LEAVE = b"D", b"H", b"X"  # to the process
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75
+LAG_SECONDS = 0.25  # between two looks at how late the event loop is
 ENDING_SECONDS = 5  # for requests that were told to end to write their last bytes and records
 
 
@@ -41,13 +47,36 @@ class Drainable(Protocol):
     def active(self) -> int: ...
 
 
+@runtime_checkable
+class Retirable(Protocol):
+    """A connection that knows when it may be closed without cutting off a request."""
+
+    def retire(self, now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What protects a process from its clients; docs/configure.md says what each is."""
+
+    connections: int = 4096
+    head_bytes: int = 64 * 1024
+    headers: int = 200
+    head_seconds: float = 30
+    body_seconds: float = 60
+    send_seconds: float = 900
+    keep_alive_seconds: int = 75
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What one server process needs: its listening socket, the link if it has a supervisor, the seconds to drain."""
+    """What one server process needs: its listening socket, the link if it has a supervisor, the seconds to drain, its
+    limits, and what is to be done every second."""
 
     listener: socket.socket
     link: socket.socket | None
     drain_seconds: float
+    limits: Limits = field(default_factory=Limits)
+    each_second: Callable[[], Awaitable[None]] | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -77,21 +106,25 @@ def url_of(listener: socket.socket) -> str:
 
 def run_process(application: object, gateway: Callable[[], Drainable], process: Process) -> None:
     """Serves until told to stop, then returns. `gateway` gives the application's runtime once it has started."""
+    from routing.connections import Guard, GuardedConnection  # loads the gateway's path; the supervisor does without
+
+    guard = Guard(process.limits)
+    _raise_descriptor_limit(process.limits.connections)
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]
         loop="uvloop",
-        http="httptools",
+        http=functools.partial(GuardedConnection, guard),  # type: ignore[arg-type]
         lifespan="on",
         log_config=None,
         log_level="warning",
         access_log=False,  # records are the log of requests
         server_header=False,
         proxy_headers=False,  # GATEWAY_TRUSTED_PROXIES decides whom to believe, not the server
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=process.limits.keep_alive_seconds,
         backlog=BACKLOG,
         timeout_graceful_shutdown=ENDING_SECONDS,
     )
-    server = GatewayServer(config, gateway, process)
+    server = GatewayServer(config, gateway, process, guard)
     # Replacing workers without a gap is the supervisor's business; a lone process drains, and whoever started it starts
     # the next one.
     signal.signal(signal.SIGHUP, server.handle_exit if process.link is None else signal.SIG_IGN)
@@ -101,18 +134,24 @@ def run_process(application: object, gateway: Callable[[], Drainable], process: 
 class GatewayServer(uvicorn.Server):
     """uvicorn's server, sleeping until it is told to leave, and draining before it closes the listener."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Callable[[], Drainable], process: Process) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Callable[[], Drainable], process: Process, guard: "Guard"
+    ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._process = process
+        self._guard = guard
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hands_over = False
+        self._until = 0.0  # when the draining ends, once it has begun
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         _settle_collector()
+        FIGURES.connections = lambda: len(self.server_state.connections)
+        self._measure_lag(self._loop, self._loop.time())
         link = self._process.link
         if link is not None:
             link.setblocking(False)
@@ -126,10 +165,17 @@ class GatewayServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wakes once a second for the date header (uvicorn's own loop: ten times), and at once when told to leave."""
         while not await self.on_tick(0):
+            if self._process.each_second is not None:
+                await self._process.each_second()
             try:
                 await asyncio.wait_for(self._told.wait(), 1)
             except TimeoutError:
                 continue
+
+    def _measure_lag(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        lagged(max(0.0, now - due))
+        loop.call_at(now + LAG_SECONDS, self._measure_lag, loop, now + LAG_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal. The first begins the draining; a second ends it, unless a supervisor gives the orders: service
@@ -158,11 +204,7 @@ class GatewayServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._hands_over:
-            for server in self.servers:
-                server.close()
-            await asyncio.sleep(0.1)  # a connection that was just accepted gets its first request served
-            for connection in list(self.server_state.connections):
-                connection.shutdown()
+            await self._retire_connections()
         await self._wait_for_requests()
         if self._gateway().active:
             # The application ends what still runs, in order and with its records, while the connections are still open.
@@ -172,9 +214,26 @@ class GatewayServer(uvicorn.Server):
         await self.lifespan.shutdown()  # which uvicorn leaves out after a second signal; said twice it changes nothing
         log.info("stopped")
 
+    async def _retire_connections(self) -> None:
+        """Accepts no more, and lets go of each connection when its client cannot be about to use it: a busy one with its
+        next answer, a quiet one after a moment."""
+        for server in self.servers:
+            server.close()
+        self._guard.retiring = True
+        loop = asyncio.get_running_loop()
+        until = self._until = loop.time() + self._process.drain_seconds
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, Retirable):
+                connection.shutdown()  # a websocket: its page connects again
+        while self.server_state.connections and not self.force_exit and loop.time() < until:
+            await asyncio.sleep(0.1)
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Retirable):
+                    connection.retire(loop.time())
+
     async def _wait_for_requests(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._process.drain_seconds
+        until = self._until or loop.time() + self._process.drain_seconds
         while self._gateway().active and not self.force_exit and loop.time() < until:  # noqa: ASYNC110 - only a count
             await asyncio.sleep(0.05)
 
@@ -186,3 +245,16 @@ def _settle_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Open files up to what the system allows: a streamed request holds two, its client's connection and its upstream's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 512
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("few open files are allowed for so many connections", allowed=most, connections=connections)

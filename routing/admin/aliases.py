@@ -14,7 +14,7 @@ from accounting.templatetags.console import pill
 from gateway_project.console.editing import change_set
 from gateway_project.console.forms import VersionedForm
 from routing.admin.previewing import PreviewingAdmin
-from routing.connections import problems_of_alias
+from routing.dangling import problems_of_alias
 from routing.models import ModelAlias
 from routing.previews import asks_for, callers_of, read_sample
 from routing.services import delete_alias, save_alias

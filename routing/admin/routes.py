@@ -21,7 +21,7 @@ from routing.admin.condition_field import ConditionsField
 from routing.admin.previewing import PreviewingAdmin
 from routing.condition_lines import LEGEND
 from routing.conf import RETRYABLE, check_targets
-from routing.connections import problems_of_route
+from routing.dangling import problems_of_route
 from routing.models import Route, RouteTarget
 from routing.previews import callers_of, read_sample
 from routing.selectors import who_serves

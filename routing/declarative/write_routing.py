@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 from routing import services
 from routing.conf import check_targets
-from routing.connections import broken
+from routing.dangling import broken
 from routing.declarative.deprecation import KEYS as DEPRECATION_KEYS
 from routing.declarative.problems import Path, Problem
 from routing.declarative.schema import Item

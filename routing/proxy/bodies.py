@@ -8,11 +8,12 @@ from typing import Any
 import zstandard
 
 from routing.formats.base import Headers, header
-from routing.proxy.errors import GatewayError, invalid, too_large
+from routing.proxy.errors import GatewayError, invalid, too_large, too_slow
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 _IN_THREAD = 256 * 1024  # bytes; decoding more than this would stop the event loop for long
+_LEAST_RATE = 1024  # bytes per second of a body, on average, once it has taken ten times the silence that is allowed
 _PATIENCE = 5.0  # seconds that the rest of a refused body is read and thrown away
 
 
@@ -20,24 +21,69 @@ class ClientGone(Exception):
     """The client left before its request was complete."""
 
 
+class _Watch:
+    """Cancels the present task when a body comes too slowly. One timer for a body, which looks at a time stamp."""
+
+    __slots__ = ("_began", "_handle", "_heard", "_loop", "_silence", "_size", "expired", "task")
+
+    def __init__(self, silence: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.expired = False
+        self._loop = asyncio.get_running_loop()
+        self._silence = silence
+        self._size = 0
+        self._began = self._heard = self._loop.time()
+        self._handle = self._loop.call_later(silence, self._look)
+
+    def heard(self, size: int) -> None:
+        """So many bytes have come by now."""
+        self._heard, self._size = self._loop.time(), size
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        lasted, silent = now - self._began, now - self._heard
+        trickles = lasted >= 10 * self._silence and self._size < lasted * _LEAST_RATE
+        if trickles or silent >= self._silence:
+            self.expired = True
+            self.task.cancel()
+        else:
+            self._handle = self._loop.call_later(max(0.01, self._silence - silent), self._look)
+
+
 class Body:
     """The body of one request. `read` may be called once; `discard` before an answer to a request that was not read.
+
+    `silence`: seconds between two pieces that a client may take.
 
     A client that is still sending when it is answered and cut off sees a broken connection instead of the answer.
     """
 
-    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+    def __init__(self, receive: Receive, headers: Headers, limit: int, silence: float = 60.0) -> None:
         self._receive = receive
+        self._silence = silence
         self._headers = headers
         self._limit = limit
         self.finished = asyncio.Event()  # nothing more will be received here
 
     async def read(self) -> bytes:
-        """The decoded bytes. Raises `GatewayError` (413, 400) or `ClientGone`."""
+        """The decoded bytes. Raises `GatewayError` (413, 408, 400) or `ClientGone`."""
         declared = header(self._headers, b"content-length")
         if declared.isdigit() and int(declared) > self._limit:
             raise too_large(self._limit)
-        body = await self._receive_all()
+        watch = _Watch(self._silence)
+        try:
+            body = await self._receive_all(watch)
+        except asyncio.CancelledError:
+            if not watch.expired or watch.task.uncancel() > 0:
+                raise
+            raise too_slow() from None
+        finally:
+            watch.stop()
         coding = header(self._headers, b"content-encoding").strip().lower()
         if coding in (b"", b"identity"):
             return body
@@ -49,7 +95,7 @@ class Body:
             return await asyncio.to_thread(decode, body, self._limit)
         return decode(body, self._limit)
 
-    async def _receive_all(self) -> bytes:
+    async def _receive_all(self, watch: "_Watch") -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
@@ -58,6 +104,7 @@ class Body:
                 raise ClientGone
             part = message.get("body", b"")
             size += len(part)
+            watch.heard(size)
             if size > self._limit:
                 raise too_large(self._limit)
             if part:

@@ -17,7 +17,8 @@ from routing.formats.wording import scrub
 from routing.proxy import pipeline
 from routing.proxy.attempts import Attempts
 from routing.proxy.errors import GatewayError
-from routing.proxy.exchange import Call, Exchange, Reply, new_request_id
+from routing.proxy.exchange import Call, Exchange, Reply
+from routing.proxy.ids import new_request_id
 from routing.proxy.pipeline import House
 from routing.proxy.upstream import Fault
 from routing.resolve import Candidate, Resolution

@@ -19,8 +19,9 @@ from routing.formats.wording import scrub
 from routing.proxy import pipeline
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
-from routing.proxy.exchange import Call, Cause, Exchange, Reply, new_request_id
+from routing.proxy.exchange import Call, Cause, Exchange, Reply
 from routing.proxy.faults import rendered, understood
+from routing.proxy.ids import new_request_id
 from routing.proxy.paths import HELLO, Destination, destination
 from routing.proxy.runtime import Runtime
 from routing.proxy.upstream import Fault
@@ -44,7 +45,7 @@ class Gateway:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
-        body = Body(receive, scope["headers"], runtime.max_body)
+        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds)
         exchange = _exchange(scope, send, where, body, runtime)
         task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
         exchange.task = task
@@ -141,10 +142,11 @@ def _estimate(exchange: Exchange) -> None:
 async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
     exchange.failed(error.type, error.message)
     exchange.record("client_left" if exchange.reply.left else error.outcome, error.status, error.reason)
-    if error.status != 413:
+    if error.status not in (408, 413):
         await body.discard()
     await _say(exchange, error)
-    await body.discard()
+    if error.status != 408:
+        await body.discard()
 
 
 async def _pass_on(exchange: Exchange, fault: Fault) -> None:

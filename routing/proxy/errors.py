@@ -71,6 +71,12 @@ def too_large(limit: int) -> GatewayError:
     return GatewayError(413, "request_too_large", text, "too_large")
 
 
+def too_slow() -> GatewayError:
+    text = "The request's body did not come in time. Send it again."
+    close = (b"connection", b"close")
+    return GatewayError(408, "timeout_error", text, "slow_body", headers=(close,))
+
+
 def unknown_model(model: str, closest: tuple[str, ...] = ()) -> GatewayError:
     hint = f" Did you mean {', '.join(closest)}?" if closest else ""
     return GatewayError(

@@ -1,7 +1,6 @@
 """One request on its way through the gateway: what is known of it by now, and the one record that it ends in."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from accounting.limits.admission import Spent, Ticket
 from accounting.limits.terms import nano_of
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
+from gateway_project.metrics import count
 from routing.formats.base import BEDROCK, Headers
 from routing.proxy.drains import Drains
 from routing.shadows import Shadowed
@@ -157,6 +157,7 @@ class Exchange:
             self.settle(self)
         self._charge()
         self.keep(entry)
+        count(entry)
 
     def _charge(self) -> None:
         """Charges the caller's limits with what the request came to; what never went upstream is given back."""
@@ -169,8 +170,3 @@ class Exchange:
         used = entry.tokens_input + entry.tokens_cache_read + entry.tokens_cache_write_5m + entry.tokens_cache_write_1h
         cost, exact = nano_of(entry.cost_usd), entry.outcome == "served" and not entry.estimated
         ticket.settle(Spent(cost, used, entry.tokens_output, entry.upstream_model, exact))
-
-
-def new_request_id() -> str:
-    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

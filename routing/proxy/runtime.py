@@ -80,6 +80,7 @@ class Runtime:
         )
         self.running: set[Exchange] = set()
         self.max_body: int = settings.GATEWAY_MAX_BODY_BYTES
+        self.body_seconds = float(settings.GATEWAY_BODY_SECONDS)
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(

@@ -14,7 +14,7 @@ from django.db.models import ProtectedError
 from accounting.audit.changes import ChangeSet
 from gateway_project.crypto import EncryptedJSONField, UnreadableSecret
 from routing import services
-from routing.connections import broken
+from routing.dangling import broken
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget, SealedSecret
 from routing.versions.difference import Edit
 from routing.versions.picture import PICTURED, Key, Table, encrypted, table_of

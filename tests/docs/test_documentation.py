@@ -20,7 +20,7 @@ def text(name: str) -> str:
 def settings_read() -> list[str]:
     """Names of the environment variables that settings.py and environment.py read."""
     code = text("gateway_project/settings.py") + text("gateway_project/environment.py")
-    calls = r"\b(?:read|read_integer|read_list|read_flag|secret_or_generated)\(\s*\"([A-Z_]+)\""
+    calls = r"\b(?:read|read_integer|read_list|read_networks|read_flag|secret_or_generated)\(\s*\"([A-Z_]+)\""
     return sorted(set(re.findall(calls, code)))
 
 

@@ -4,9 +4,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tests.gateway.bodies import STOP, ask
-from tests.harness import Client, Gateway, send
+from tests.harness import Client, send
+
+
+class Reached(Protocol):
+    """Where the load goes: a gateway, or what stands before several."""
+
+    def client(self) -> Client: ...
 
 
 @dataclass(slots=True)
@@ -26,7 +33,7 @@ class Load:
     are `stubborn`.
     """
 
-    def __init__(self, gateway: Gateway, clients: int, *, pause: float = 0.0, stubborn: bool = False) -> None:
+    def __init__(self, gateway: Reached, clients: int, *, pause: float = 0.0, stubborn: bool = False) -> None:
         self.account = Account()
         self._gateway, self._pause, self._stubborn = gateway, pause, stubborn
         self._stop = threading.Event()
@@ -65,6 +72,8 @@ class Load:
                 self.account.answered.append(head.value("request-id"))
             else:
                 self.account.refused.append((head.status, body[-300:]))
+            if head.value("connection") == "close":
+                return
 
 
 def wait_for(account: Account, count: int, timeout: float = 30) -> None:

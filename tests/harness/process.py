@@ -94,7 +94,8 @@ class Gateway:
     """`with Gateway(template, folder, config) as gateway:` is a configured gateway that answers; `port` is its own.
 
     `environment` adds settings; with a `DATABASE_URL` in it the database is migrated first. `server` chooses the
-    production server or the development one. Leaving the block ends the process and fails if it wrote a traceback.
+    production server or the development one; `beside` is another node, whose database and configuration this one shares.
+    Leaving the block ends the process and fails if it wrote a traceback.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Gateway:
         *,
         environment: Mapping[str, str] | None = None,
         server: Literal["serve", "runserver"] = "serve",
+        beside: "Gateway | None" = None,
     ) -> None:
         self.data = folder / "data"
         self.errors = folder / "stderr.txt"
@@ -115,7 +117,10 @@ class Gateway:
         self.process: subprocess.Popen[bytes] | None = None
         shutil.copytree(template.folder, self.data)
         self.token = template.token
-        if "DATABASE_URL" in self.extra:
+        self._shares = beside is not None
+        if beside is not None:
+            self.token = beside.token
+        elif "DATABASE_URL" in self.extra:
             run_manage(self.data, "migrate", "--verbosity", "0", extra=self.extra)
             self.token = make_token(self.data, self.extra)
 
@@ -126,7 +131,8 @@ class Gateway:
     # Life
 
     def __enter__(self) -> Self:
-        self.import_config(self.config)
+        if not self._shares:
+            self.import_config(self.config)
         self.start()
         return self
 

@@ -5,12 +5,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.fake_provider import Expected, FakeProvider, Gate, stream
 from tests.gateway.bodies import BLOCK, END, START, STOP, STOP_BLOCK, ask, delta
+from tests.gateway.load import Load, wait_for
 from tests.harness import KEYS, Client, Gateway, Template, send, standard_config, wait_until
 from tests.serving.conftest import REDIS, Run
 
@@ -148,6 +150,48 @@ def test_a_rolling_restart_refuses_nothing_and_finishes_streams(several: Several
         wait_until(lambda: not workers(gateway) & before, what="the other one to end, too")
         assert len(workers(gateway)) == 2
         assert gateway.post(ask()).status == 200
+
+
+def test_a_rolling_restart_under_load_refuses_and_breaks_nothing(several: Several) -> None:
+    with several() as (gateway, _), gateway.client() as idle:
+        assert gateway.process is not None
+        send(idle, ask())
+        assert idle.reply().status == 200
+        with Load(gateway, 8) as account:
+            for count in (1, 2):
+                before = workers(gateway)
+                wait_for(account, len(account.answered) + 50)
+                gateway.process.send_signal(signal.SIGHUP)
+                replaced = partial(lambda old: not workers(gateway) & old, before)
+                wait_until(replaced, timeout=30, what="the old workers to end")
+                assert logged(gateway, "workers replaced") == count
+                wait_for(account, len(account.answered) + 50)
+        assert (account.refused, account.broken) == ([], [])
+        assert idle.at_end(), "a quiet connection was closed, not kept by a process that wants to end"
+        assert len(gateway.wait_records(len(account.answered) + 1)) == len(set(account.answered)) + 1
+
+
+def test_readyz_is_false_while_draining_and_running_requests_go_on(template: Template, tmp_path: Path) -> None:
+    with (
+        FakeProvider(expected=Expected(secrets=set(KEYS.values()))) as provider,
+        Gateway(
+            template, tmp_path, standard_config(provider.url), environment={"GATEWAY_DRAIN_SECONDS": "60"}
+        ) as gateway,
+        gateway.client() as client,
+        gateway.client() as looker,
+    ):
+        gate = hold_stream(gateway, provider, client)
+        looker.request("GET", "/readyz")
+        assert looker.reply().status == 200
+        gateway.terminate()
+        wait_until(lambda: logged(gateway, "draining") == 1)
+        looker.request("GET", "/readyz")
+        reply = looker.reply()
+        assert (reply.status, reply.json["status"]) == (503, "not ready")
+        assert gateway.get("/readyz", key="").status == 503, "the listener is still open, and says the same"
+        gate.open()
+        assert client.rest() == REST
+        assert gateway.wait() == 0
 
 
 def test_workers_that_cannot_start_leave_the_old_ones_in_place(several: Several, tmp_path: Path) -> None:

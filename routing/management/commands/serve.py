@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
 from accounting.management.base import require_migrated
-from routing.serving import CannotListen, Process, bind, run_process
+from routing.serving import CannotListen, Limits, Process, bind, run_process
 from routing.supervisor import Supervisor
 
 SEVERAL_NEED_REDIS = (
@@ -59,10 +59,14 @@ class Command(BaseCommand):
             self._supervise(listener, options["workers"])
 
     def _serve(self, listener: socket.socket, link: socket.socket | None) -> None:
-        from gateway_project.asgi import application  # loads the whole gateway; the supervisor does without
+        from gateway_project.asgi import application, metrics  # loads the whole gateway; the supervisor does without
         from routing.proxy.runtime import get_runtime
 
-        run_process(application, get_runtime, Process(listener, link, settings.GATEWAY_DRAIN_SECONDS))
+        if link is not None:
+            metrics.join(settings.GATEWAY_DATA_DIR / "workers")
+        process = Process(listener, link, settings.GATEWAY_DRAIN_SECONDS, limits(), metrics.publish)
+        run_process(application, get_runtime, process)
+        metrics.leave()
 
     def _supervise(self, listener: socket.socket, workers: int) -> None:
         listener.set_inheritable(True)
@@ -71,6 +75,18 @@ class Command(BaseCommand):
         status = asyncio.run(supervisor.run())
         if status:
             raise CommandError("no worker could start; the lines above say why", returncode=status)
+
+
+def limits() -> Limits:
+    return Limits(
+        connections=settings.GATEWAY_MAX_CONNECTIONS,
+        head_bytes=settings.GATEWAY_MAX_HEAD_BYTES,
+        headers=settings.GATEWAY_MAX_HEADERS,
+        head_seconds=settings.GATEWAY_HEAD_SECONDS,
+        body_seconds=settings.GATEWAY_BODY_SECONDS,
+        send_seconds=settings.GATEWAY_SEND_SECONDS,
+        keep_alive_seconds=settings.GATEWAY_KEEP_ALIVE_SECONDS,
+    )
 
 
 def _migrate() -> None:
