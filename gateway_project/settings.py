@@ -50,6 +50,10 @@ GATEWAY_MAX_BODY_BYTES = read_integer("GATEWAY_MAX_BODY_BYTES", 32 * 1024 * 1024
 GATEWAY_DRAIN_SECONDS = read_integer("GATEWAY_DRAIN_SECONDS", 30, least=0, most=3600)
 # Seconds of upstream silence after which a stream gets a ping. Claude Code gives up after 300 s (2.1.330).
 GATEWAY_PING_SECONDS = read_integer("GATEWAY_PING_SECONDS", 15, least=1, most=250)
+# What sends requests to providers (docs/decisions/0005-upstream-transport.md).
+GATEWAY_UPSTREAM_TRANSPORT = read("GATEWAY_UPSTREAM_TRANSPORT", "lean")
+if GATEWAY_UPSTREAM_TRANSPORT not in {"lean", "aiohttp"}:
+    raise UnusableSetting("GATEWAY_UPSTREAM_TRANSPORT: must be lean or aiohttp")
 # Whose X-Forwarded-For is believed: addresses and networks of proxies in front of the gateway.
 GATEWAY_TRUSTED_PROXIES = read_list("GATEWAY_TRUSTED_PROXIES")
 # Set by the development server only: mounts the simulated provider.

@@ -28,6 +28,7 @@ from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
+from routing.proxy.transports import transport_named
 from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
@@ -42,7 +43,8 @@ class Runtime:
     """One process's gateway. `start` before the first request, `stop` after the last."""
 
     def __init__(self, folder: Path) -> None:
-        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
+        transport = transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT)
+        upstreams, recorder = UpstreamClient(transport), Recorder(folder / "spool", store=store_records)
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),

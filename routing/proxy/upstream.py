@@ -4,7 +4,6 @@ Everything here raises `Fault`, which says whether another target may be tried; 
 """
 
 import asyncio
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from routing.proxy.credentials import (
     authorizer_for,
     token_refused,
 )
-from routing.proxy.transport import UpstreamTransport
+from routing.proxy.transports import REPEATABLE, MakeTransport, TlsContext, tls_context, transport_named
 from routing.targets import ProviderConf
 
 ERROR_SECONDS = 3.0  # of silence for the text of an error whose status is known
@@ -164,11 +163,12 @@ class _Line:
 class UpstreamClient:
     """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: MakeTransport | None = None) -> None:
+        self._transport = transport or transport_named("lean")
         self._lines: dict[int, _Line] = {}  # by the identity of the snapshot's ProviderConf, which the line keeps alive
         self._pools: dict[tuple[str, str], _Pool] = {}
         self._urls: dict[str, httpx.URL] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls: TlsContext | None = None
 
     async def open(self, provider: ProviderConf, outbound: Outbound) -> Answer:
         """Sends the request and returns the answer once its head is here. Raises `Fault` for anything but 2xx.
@@ -190,14 +190,7 @@ class UpstreamClient:
     async def _send(self, line: _Line, outbound: Outbound, credential: Headers) -> Answer:
         provider, pool = line.provider, line.pool
         url = self._url(provider.base_url + outbound.path)
-        timeouts = {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
-        request = httpx.Request(
-            outbound.method,
-            url,
-            headers=outbound.headers + credential,
-            content=outbound.body,
-            extensions={"timeout": timeouts},
-        )
+        request = _request(url, outbound, credential, provider.connect_timeout)
         pool.busy += 1
         try:
             async with asyncio.timeout(provider.connect_timeout + provider.first_byte_timeout):
@@ -230,11 +223,11 @@ class UpstreamClient:
 
     def _connect(self, provider: ProviderConf) -> _Line:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = tls_context()
         key = (provider.name, provider.revision_tag)
         pool = self._pools.get(key)
         if pool is None or pool.closing:
-            pool = self._pools[key] = _Pool(UpstreamTransport(provider, self._tls))
+            pool = self._pools[key] = _Pool(self._transport(provider, self._tls))
         authorizer = self._authorizer_like(provider) or authorizer_for(provider, pool.transport.handle_async_request)
         line = self._lines[id(provider)] = _Line(provider, pool, authorizer)
         return line
@@ -276,6 +269,18 @@ class UpstreamClient:
 
     async def close(self) -> None:
         await self.keep_only(())
+
+
+def _request(url: httpx.URL, outbound: Outbound, credential: Headers, patience: float) -> httpx.Request:
+    """The request as it goes out. httpx would look through the headers a dozen times to add these two itself."""
+    headers = [(b"host", url.netloc), *outbound.headers, *credential]
+    if outbound.body or outbound.method == "POST":
+        headers.append((b"content-length", b"%d" % len(outbound.body)))
+    extensions = {"timeout": {"connect": patience, "pool": patience}, REPEATABLE: outbound.repeatable}
+    stream = httpx.ByteStream(outbound.body)
+    request = httpx.Request(outbound.method, url, headers=headers, stream=stream, extensions=extensions)
+    request.read()
+    return request
 
 
 async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool, *, opaque: bool) -> Answer:
