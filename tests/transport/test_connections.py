@@ -16,9 +16,9 @@ async def serve_all(peer: Peer) -> None:
         await peer.say(sized(body or head.split(b" ")[1]))
 
 
-async def test_ten_thousand_requests_share_one_connection(ask: Ask, server: Server) -> None:
+async def test_ten_thousand_requests_share_one_connection(name: str, ask: Ask, server: Server) -> None:
     server.script = serve_all
-    for number in range(10_000):
+    for number in range(10_000 if name == "lean" else 1_000):
         body = b"%d" % number
         assert await ask(body) == body
     assert len(server.peers) == 1
@@ -49,22 +49,25 @@ async def test_chunked_answers_leave_the_connection_usable(ask: Ask, server: Ser
         chunked(b"last") + b"\x00" * 500,
     ],
 )
-async def test_a_connection_that_carries_more_than_its_answer_is_not_used_again(
-    answer: bytes, ask: Ask, server: Server
-) -> None:
+async def test_a_connection_that_carries_more_than_its_answer_is_not_used_again(answer: bytes, server: Server) -> None:
+    """Of these aiohttp (3.14) fails answers that are good, and goes on to use a connection that holds half of another."""
+
     async def script(peer: Peer) -> None:
         await peer.answer(answer)
         await peer.left()
 
     server.script = script
-    for count in (1, 2):
-        assert await ask() == b"last"
-        await server.connections(count)
+    async with Ask("lean", server) as ask:
+        for count in (1, 2):
+            assert await ask() == b"last"
+            await server.connections(count)
     await asyncio.wait_for(server.peers[0].gone.wait(), 10)
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "garbage", "an answer"])
-async def test_a_connection_that_ended_while_idle_is_never_used(end: str, ask: Ask, server: Server) -> None:
+async def test_a_connection_that_ended_while_idle_is_never_used(end: str, name: str, ask: Ask, server: Server) -> None:
+    if name == "aiohttp" and end in ("garbage", "an answer"):
+        pytest.skip("aiohttp fails the answer before, if both arrive together")
     seen: list[bytes] = []
 
     async def script(peer: Peer) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from routing.proxy.transports.connection import Connection, Limits
 from routing.proxy.transports.pool import Pool
 from tests.transport.serving import Ask, Names, Peer, Server, chunked, chunks_of, sized, whole
 
@@ -201,6 +202,71 @@ async def test_connections_are_limited_and_handed_out_in_the_order_of_asking(nam
     assert len(server.peers) == 3
     for place, body in enumerate(seen):
         assert abs(place - int(body)) < 3
+
+
+@pytest.mark.parametrize("most", [4, 16])
+async def test_many_clients_on_few_connections_get_each_their_own_answers(most: int, name: str, server: Server) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            await peer.say(sized(body))
+
+    async def client(ask: Ask, number: int) -> None:
+        for count in range(60):
+            body = b"%d/%d" % (number, count)
+            assert await ask(body) == body
+
+    server.script = script
+    async with Ask(name, server, max_connections=most) as ask, asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(16):
+            group.create_task(client(ask, number))
+    assert len(server.peers) <= most
+
+
+class Wire:
+    """A transport whose bytes go nowhere."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.aborted = False
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self._socket if name == "socket" else None
+
+    def write(self, data: bytes) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_an_answer_that_is_complete_gives_its_connection_to_the_next_request_at_once(leaves: bool) -> None:
+    """Whatever the first one does when it wakes up, the connection is the second one's by then."""
+    near, far = socket.socketpair()
+    wire = Wire(near)
+    connection = Connection((b"http", b"upstream", 80), lambda connection, usable: None)
+    connection.connection_made(cast(asyncio.Transport, wire))
+    with near, far:
+        first = asyncio.ensure_future(connection.ask(b"1", b"", Limits(), bodiless=False))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(
+            connection.ask(b"2", b"", Limits(), bodiless=False)
+        )  # runs before the first wakes
+        connection.data_received(sized(b"one"))
+        if leaves:
+            first.cancel()
+        await asyncio.wait([first])
+        await asyncio.sleep(0)
+        assert not wire.aborted
+        connection.data_received(sized(b"two"))
+        _, body = await asyncio.wait_for(second, 10)
+        assert [part async for part in body] == [b"two"]
 
 
 async def test_a_request_of_another_origin_gets_the_place_of_an_idle_connection(name: str, server: Server) -> None:

@@ -48,7 +48,7 @@ async def test_tls_with_another_name_is_refused(name: str, certificate: Path) ->
     async with Server(serving(certificate)) as server:
         server.script = serve_all
         async with Ask(name, server, trusting(certificate), base_url=f"https://localhost:{server.port}") as ask:
-            with pytest.raises(httpx.ConnectError, match="(?i)certificate"):
+            with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
                 await ask()
 
 
@@ -56,7 +56,7 @@ async def test_tls_with_an_unknown_authority_is_refused(name: str, certificate: 
     async with Server(serving(certificate)) as server:
         server.script = serve_all
         async with Ask(name, server) as ask:
-            with pytest.raises(httpx.ConnectError, match="(?i)certificate"):
+            with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
                 await ask()
 
 
@@ -66,7 +66,7 @@ async def test_a_name_is_checked_on_the_address_that_it_was_pinned_to(certificat
         server.script = serve_all
         url = f"https://upstream.example:{server.port}"
         async with Ask("lean", server, trusting(certificate), Names("127.0.0.1"), base_url=url) as ask:
-            with pytest.raises(httpx.ConnectError, match="upstream.example"):
+            with pytest.raises(httpx.ConnectError, match=r"upstream\.example"):
                 await ask()
 
 

@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
             while not reader.head and body.error is None:
                 await self._news(limits)
         except BaseException:
-            self.abort()
+            if self._reader is reader:  # else the answer is here, and the connection serves another request by now
+                self.abort()
             raise
         if not reader.head and body.error is not None:
             raise Unanswered(body.error, begun=reader.begun)
@@ -116,19 +117,20 @@ class Connection(asyncio.Protocol):
         """Returns when something has happened: the head, an end, a piece of the body taken."""
         sending = self._unsent is not None
         limit = limits.write if sending else limits.read
-        self._heard = self._loop.create_future()
+        self._heard = heard = self._loop.create_future()
         try:
             if limit is None:
-                await self._heard
+                await heard
                 return
             async with asyncio.timeout(limit):
-                await self._heard
+                await heard
         except TimeoutError:
             if sending:
                 raise httpx.WriteTimeout(f"the upstream took none of the request for {limit:g} s") from None
             raise httpx.ReadTimeout(f"no answer within {limit:g} s") from None
         finally:
-            self._heard = None
+            if self._heard is heard:  # the next request may wait already
+                self._heard = None
 
     def _tell(self) -> None:
         heard = self._heard
