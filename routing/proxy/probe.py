@@ -9,8 +9,6 @@ import json
 import time
 from dataclasses import dataclass, replace
 
-from django.conf import settings
-
 from gateway_project.crypto import Secret, UnreadableSecret
 from routing.formats import anthropic
 from routing.formats.base import MESSAGES, Outbound
@@ -19,7 +17,6 @@ from routing.formats.peek import BadBody
 from routing.formats.translate import to_upstream
 from routing.models import Credential, Provider
 from routing.proxy.addresses import AddressRefused
-from routing.proxy.transports import transport_named
 from routing.proxy.upstream import Fault, UpstreamClient
 from routing.snapshot import load_snapshot, provider_conf
 from routing.targets import CredentialConf, ProviderConf
@@ -89,7 +86,7 @@ def _outbound(conf: ProviderConf, model: str) -> Outbound:
 
 
 async def _ask(conf: ProviderConf, outbound: Outbound, started: float) -> ProbeResult:
-    client = UpstreamClient(transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT))
+    client = UpstreamClient()
     try:
         answer = await client.open(conf, outbound)
         latency = _since(started)

@@ -28,7 +28,6 @@ from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
-from routing.proxy.transports import transport_named
 from routing.proxy.upstream import UpstreamClient
 from routing.refreshes import store_refreshes
 from routing.snapshot import Snapshot, load_snapshot
@@ -43,8 +42,7 @@ class Runtime:
     """One process's gateway. `start` before the first request, `stop` after the last."""
 
     def __init__(self, folder: Path) -> None:
-        transport = transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT)
-        upstreams, recorder = UpstreamClient(transport), Recorder(folder / "spool", store=store_records)
+        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
         self.house = House(
             snapshot=Snapshot(revision=-1),
             directory=Directory(revision=-1),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import zstandard
+from django.conf import settings
 
 from routing.formats.base import Headers, Outbound, header
 from routing.proxy.credentials import (
@@ -161,13 +162,16 @@ class _Line:
 
 
 class UpstreamClient:
-    """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop."""
+    """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop.
+
+    `transport` makes a pool; by default the one that the settings name.
+    """
 
     def __init__(self, transport: MakeTransport | None = None) -> None:
-        self._transport = transport or transport_named("lean")
+        self._transport = transport or transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT)
         self._lines: dict[int, _Line] = {}  # by the identity of the snapshot's ProviderConf, which the line keeps alive
         self._pools: dict[tuple[str, str], _Pool] = {}
-        self._urls: dict[str, httpx.URL] = {}
+        self._urls: dict[str, tuple[httpx.URL, bytes]] = {}
         self._tls: TlsContext | None = None
 
     async def open(self, provider: ProviderConf, outbound: Outbound) -> Answer:
@@ -189,8 +193,8 @@ class UpstreamClient:
 
     async def _send(self, line: _Line, outbound: Outbound, credential: Headers) -> Answer:
         provider, pool = line.provider, line.pool
-        url = self._url(provider.base_url + outbound.path)
-        request = _request(url, outbound, credential, provider.connect_timeout)
+        url, host = self._url(provider.base_url + outbound.path)
+        request = _request(url, host, outbound, credential, provider.connect_timeout)
         pool.busy += 1
         try:
             async with asyncio.timeout(provider.connect_timeout + provider.first_byte_timeout):
@@ -205,7 +209,7 @@ class UpstreamClient:
         return await _checked(response, provider, pool, opaque=outbound.opaque)
 
     async def _credential(self, line: _Line, outbound: Outbound) -> Headers:
-        url = str(self._url(line.provider.base_url + outbound.path))
+        url = str(self._url(line.provider.base_url + outbound.path)[0])
         try:
             return await line.authorizer.authorize(
                 method=outbound.method, url=url, headers=outbound.headers, body=outbound.body
@@ -213,13 +217,15 @@ class UpstreamClient:
         except CredentialUnavailable as error:
             raise Fault("connect", f"credential: {error}") from error
 
-    def _url(self, text: str) -> httpx.URL:
-        url = self._urls.get(text)
-        if url is None:
+    def _url(self, text: str) -> tuple[httpx.URL, bytes]:
+        """The address and its `host` header."""
+        found = self._urls.get(text)
+        if found is None:
             if len(self._urls) > 1000:  # Bedrock puts model names into its paths
                 self._urls.clear()
-            url = self._urls[text] = httpx.URL(text)
-        return url
+            url = httpx.URL(text)
+            found = self._urls[text] = (url, url.netloc)
+        return found
 
     def _connect(self, provider: ProviderConf) -> _Line:
         if self._tls is None:
@@ -271,9 +277,9 @@ class UpstreamClient:
         await self.keep_only(())
 
 
-def _request(url: httpx.URL, outbound: Outbound, credential: Headers, patience: float) -> httpx.Request:
+def _request(url: httpx.URL, host: bytes, outbound: Outbound, credential: Headers, patience: float) -> httpx.Request:
     """The request as it goes out. httpx would look through the headers a dozen times to add these two itself."""
-    headers = [(b"host", url.netloc), *outbound.headers, *credential]
+    headers = [(b"host", host), *outbound.headers, *credential]
     if outbound.body or outbound.method == "POST":
         headers.append((b"content-length", b"%d" % len(outbound.body)))
     extensions = {"timeout": {"connect": patience, "pool": patience}, REPEATABLE: outbound.repeatable}

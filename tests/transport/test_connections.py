@@ -1,10 +1,13 @@
 """When a connection is used again, when it is not, and what happens to a request whose connection breaks."""
 
 import asyncio
+import socket
+import threading
 
 import httpx
 import pytest
 
+from routing.proxy.transports.connection import Connection, Limits, Unanswered
 from tests.transport.serving import Ask, Peer, Server, chunked, sized, whole
 
 BROKEN = (httpx.RemoteProtocolError, httpx.ReadError)
@@ -97,9 +100,6 @@ async def test_a_connection_that_ended_while_idle_is_never_used(end: str, name: 
 
 async def test_an_end_that_the_event_loop_has_not_seen_yet_is_seen_all_the_same(server: Server) -> None:
     """The event loop was busy while the upstream closed; the socket knows."""
-    import socket
-    import threading
-
     listener = socket.create_server(("127.0.0.1", 0))
     closed = threading.Event()
 
@@ -201,6 +201,35 @@ async def test_nothing_is_repeated_on_a_connection_that_was_new(ask: Ask, server
     with pytest.raises(BROKEN):
         await ask(repeatable=True)
     assert len(server.peers) == 1
+
+
+async def test_an_upstream_that_speaks_first_is_not_an_upstream(server: Server) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await peer.left()
+
+    server.script = script
+    async with Ask("lean", server) as ask:
+        for _ in range(20):
+            with pytest.raises(BROKEN):
+                await ask()
+
+
+async def test_a_connection_that_is_closed_before_it_was_asked_says_so() -> None:
+    connection = Connection((b"http", b"upstream", 80), lambda connection, usable: None)
+    near, far = socket.socketpair()
+    with near, far:
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=near)
+        connection.data_received(b"SSH-2.0-OpenSSH_9.2\r\n")
+        with pytest.raises(Unanswered, match="before it was asked"):
+            await connection.ask(b"head", b"", Limits(), bodiless=False)
+        assert transport.is_closing()
+
+
+async def test_the_answer_to_a_head_has_no_body(ask: Ask, server: Server) -> None:
+    server.script = lambda peer: peer.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n")
+    answer = await ask.open(method="HEAD")
+    assert (answer.headers["content-length"], await whole(answer)) == ("500", b"")
 
 
 @pytest.mark.parametrize("size", [0, 10, 40_000, 200_000, 3_000_000])

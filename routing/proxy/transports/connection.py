@@ -73,6 +73,10 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, head: bytes, content: bytes, limits: Limits, *, bodiless: bool) -> tuple[AnswerReader, Body]:
         """Sends a request and waits for its answer's head. Raises httpx's transport errors; then it is closed."""
+        if self.closed or self._transport.is_closing():
+            self.abort()
+            early = httpx.RemoteProtocolError("the upstream closed the connection before it was asked")
+            raise Unanswered(early, begun=False)
         self.uses += 1
         self._body = body = Body(self._loop, self, limits.read)
         self._reader = reader = AnswerReader(body, bodiless=bodiless)
