@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: help setup setup-dev browser run demo serve test e2e e2e-clients lint format types bench lock clean
+.PHONY: help setup setup-dev browser run demo serve test e2e e2e-clients lint format types bench bench-ledger lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ e2e: setup-dev e2e-clients    ## the vendor's Node clients against the gateway; 
 
 bench: setup                   ## the gateway beside nginx, on one core; needs nginx and wrk
 	@$(BIN)/python -m bench.run $(BENCH)
+
+bench-ledger: setup            ## a year of 50 million ledger lines in PostgreSQL: what pages ask, and storing
+	@$(BIN)/python -m bench.ledger $(BENCH)
 
 lint: setup-dev                ## style, layers, templates
 	$(BIN)/ruff check .

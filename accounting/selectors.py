@@ -1,13 +1,16 @@
 """Reads of accounting that several doors share, each already narrowed to what its reader may see."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from accounting.models import ApiToken, Project, RequestRecord, User, VirtualKey
+from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, User, VirtualKey
+from accounting.money.reports import Question
 from gateway_project.crypto import keyed_hash
+
+MOST_KEYS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,28 @@ def visible_records(viewer: Viewer) -> QuerySet[RequestRecord]:
     if viewer.reach in {"admin", "auditor"}:
         return records
     return records.filter(team=viewer.team) if viewer.reach == "team" and viewer.team else records.none()
+
+
+def visible_ledger(viewer: Viewer) -> QuerySet[LedgerEntry]:
+    """The ledger's entries that `viewer` may see, newest first."""
+    entries = LedgerEntry.objects.all()
+    if viewer.reach in {"admin", "auditor"}:
+        return entries
+    return entries.filter(team=viewer.team) if viewer.reach == "team" and viewer.team else entries.none()
+
+
+def narrowed(question: Question, viewer: Viewer) -> Question:
+    """The same question about usage, of what `viewer` may see."""
+    if viewer.reach in {"admin", "auditor"}:
+        return question
+    if viewer.reach == "team" and viewer.team:
+        return replace(question, names=(*question.names, ("team", viewer.team)))
+    return replace(question, since=datetime.min.replace(tzinfo=UTC), until=datetime.min.replace(tzinfo=UTC))
+
+
+def find_record(request_id: str) -> RequestRecord | None:
+    """The record of a request, for those who may see all."""
+    return RequestRecord.objects.filter(request_id=request_id).first()
 
 
 def api_token(secret: str) -> ApiToken | None:
@@ -62,6 +87,13 @@ def viewer_of_user(user: User) -> Viewer:
 def find_project(team: str, project: str) -> Project | None:
     """A project by its team's name and its own."""
     return Project.objects.select_related("team").filter(team__name=team, name=project).first()
+
+
+def keys_of_member(user: User) -> list[VirtualKey]:
+    """The keys that a person may see: their own, and the service keys of the teams they belong to. At most 500."""
+    theirs = Q(owner=user) | Q(owner=None, project__team__memberships__user=user)
+    keys = VirtualKey.objects.filter(theirs, revoked_at=None).select_related("project__team").distinct()
+    return list(keys.order_by("project__team__name", "project__name", "name")[:MOST_KEYS])
 
 
 def find_keys(prefix: str) -> QuerySet[VirtualKey]:

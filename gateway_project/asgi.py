@@ -9,9 +9,9 @@ from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 
-from django.core.asgi import get_asgi_application
+from gateway_project.pages import django_pages
 
-pages = get_asgi_application()
+pages = django_pages()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings

@@ -56,6 +56,8 @@ if GATEWAY_UPSTREAM_TRANSPORT not in {"lean", "aiohttp"}:
     raise UnusableSetting("GATEWAY_UPSTREAM_TRANSPORT: must be lean or aiohttp")
 # Whose X-Forwarded-For is believed: addresses and networks of proxies in front of the gateway.
 GATEWAY_TRUSTED_PROXIES = read_list("GATEWAY_TRUSTED_PROXIES")
+# Whether a change of routing made in the console waits for a second administrator.
+GATEWAY_CONFIG_APPROVAL = read_flag("GATEWAY_CONFIG_APPROVAL", default=False)
 # Set by the development server only: mounts the simulated provider.
 GATEWAY_SIMULATOR = False
 

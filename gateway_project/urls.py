@@ -10,4 +10,6 @@ urlpatterns = [
     path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("accounting.api.urls")),
+    path("api/v1/", include("routing.api.urls")),
+    path("", include("routing.pages.urls")),
 ]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from accounting.access.patterns import matches as matches
 
+LEAST_CHECK_INTERVAL = 5  # seconds
 RETRYABLE: tuple[str | int, ...] = ("connect", "timeout", 429, 500, 502, 503, 504, 529)
 
 
@@ -109,11 +110,13 @@ def check_retry_on(value: Any) -> str:
     return ""
 
 
-def check_conditions(value: Any) -> str:
-    if not isinstance(value, list):
-        return "conditions is a list."
-    if value:
-        return "Conditions are not served by this version; leave the list empty."
+def check_checks(interval: int, model: str) -> str:
+    if interval and interval < LEAST_CHECK_INTERVAL:
+        return f"Checks are at least {LEAST_CHECK_INTERVAL} seconds apart; 0 is none."
+    if interval and not model:
+        return "Checks need a model to ask; name one that this provider serves."
+    if any(ord(char) < 33 or char == "\x7f" for char in model):
+        return "A model's name has no spaces and no control characters."
     return ""
 
 

@@ -12,9 +12,14 @@ import yaml
 from accounting.audit.changes import Actor
 from accounting.models import VirtualKey
 from accounting.money.entry import Attempt, Entry
+from accounting.money.price_book import PriceBook
+from accounting.money.price_store import load_price_book
+from accounting.money.pricing import price_usage
 from accounting.money.store import store_records
+from accounting.money.usage import Usage
 from gateway_project.crypto import Secret
 from routing.declarative import import_config
+from routing.proxy.billing import fill
 from routing.quickstart import SIMULATED, load_configuration
 
 ACTOR = Actor("load_demo", "command")
@@ -37,6 +42,9 @@ def load_demo(address: str, now: datetime) -> Secret:
     keys = list(VirtualKey.objects.select_related("project__team", "owner").exclude(project__team__name="default"))
     chance = random.Random(20261123)  # noqa: S311 - made-up traffic, the same each time
     entries = [_entry(chance, chance.choice(keys), now) for _ in range(REQUESTS)]
+    book = load_price_book()
+    for entry in entries:
+        _price(entry, book)
     for start in range(0, REQUESTS, BATCH):
         store_records(entries[start : start + BATCH])
     return secret
@@ -116,3 +124,17 @@ def _end(chance: random.Random, entry: Entry, ttft: float) -> None:
     entry.tokens_cache_write_5m = chance.randrange(0, 6_000)
     if draw > 0.97 and entry.stream:
         entry.outcome, entry.estimated = "client_left", True
+
+
+def _price(entry: Entry, book: PriceBook) -> None:
+    """What the made-up tokens cost, by the list that ships."""
+    if not entry.tokens_output:
+        return
+    usage = Usage(
+        input=entry.tokens_input,
+        output=entry.tokens_output,
+        cache_read=entry.tokens_cache_read,
+        cache_write_5m=entry.tokens_cache_write_5m,
+        doubtful=entry.estimated,
+    )
+    fill(entry, price_usage(usage, entry.provider, entry.upstream_model, entry.started_at, book))

@@ -54,7 +54,7 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
             elif state.reason:
                 passed_over.append((target, state.reason))
                 waits.append(state.until - now)
-                if state.state == "closed":
+                if state.state == "closed" and not state.barred:
                     resting.append((state.until, Candidate(target, now - state.until)))
             else:
                 able.append((target, state))
@@ -71,8 +71,12 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
 def _ordered(
     strategy: str, able: Sequence[tuple[TargetConf, TargetHealth]], key: str, random: Random
 ) -> list[Candidate]:
-    """One tier's targets, the greatest score first; equal scores keep the listed order."""
-    score = _SCORES[strategy]
+    """One tier's targets, the greatest score first; equal scores keep the listed order.
+
+    With something to stick to, `least_busy` and `latency` place it by weight: every process sees other calls in flight
+    and other times, and only the names and weights of targets are the same for all of them.
+    """
+    score = _SCORES[strategy if strategy == "priority" or not key else "weighted"]
     scored = [
         Candidate(target, score(target, state, index, key, random), state.probe)
         for index, (target, state) in enumerate(able)

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from routing.condition_lines import line_of
+from routing.lifecycle import Deprecation, Stage
+from routing.models import ModelAlias
 from routing.snapshot import Snapshot, load_snapshot
 from routing.targets import RouteConf, TargetConf
 
@@ -22,7 +26,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who serves `asked`. Without a fitting alias `alias` is empty and `closest` suggests names."""
+    """Who serves `asked`. Without a fitting alias `alias` is empty and `closest` suggests names.
+
+    `conditions` are lines: requests for which one of them holds go to its route instead. `deprecation` is what stands
+    before the alias.
+    """
 
     asked: str
     alias: str = ""
@@ -30,6 +38,44 @@ class Served:
     strategy: str = ""
     shares: tuple[Share, ...] = ()
     closest: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    deprecation: Deprecation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeprecatedName:
+    """A name with an end in sight. `since` is when it is or will be deprecated, `until` when it is retired, if ever;
+    `then` is `forward` or `refuse`."""
+
+    name: str
+    display_name: str
+    stage: Stage
+    since: datetime
+    until: datetime | None
+    successor: str
+    text: str
+    then: str
+
+
+def deprecations(now: datetime) -> list[DeprecatedName]:
+    """The enabled names that are deprecated, retired or soon to be, the next to end first."""
+    found: list[DeprecatedName] = []
+    for alias in ModelAlias.objects.filter(enabled=True, route__enabled=True).order_by("name"):
+        deprecation = alias.deprecation
+        if deprecation is not None:
+            found.append(
+                DeprecatedName(
+                    name=alias.name,
+                    display_name=alias.display_name or alias.name,
+                    stage=deprecation.stage(now.timestamp()),
+                    since=alias.deprecated_on or alias.created_at,
+                    until=alias.retires_on,
+                    successor=alias.successor,
+                    text=alias.deprecation_text,
+                    then=alias.after_retirement,
+                )
+            )
+    return sorted(found, key=lambda each: (each.until is None, each.until or each.since, each.name))
 
 
 def who_serves(name: str, snapshot: Snapshot | None = None) -> Served:
@@ -38,7 +84,16 @@ def who_serves(name: str, snapshot: Snapshot | None = None) -> Served:
     alias = snapshot.find(name)
     if alias is None:
         return Served(name, closest=snapshot.closest(name, lambda each: True))
-    return Served(name, alias.name, alias.route.name, alias.route.strategy, route_shares(alias.route))
+    route = alias.route
+    return Served(
+        asked=name,
+        alias=alias.name,
+        route=route.name,
+        strategy=route.strategy,
+        shares=route_shares(route),
+        conditions=tuple(line_of(each.when, each.route) for each in route.conditions),
+        deprecation=alias.deprecation,
+    )
 
 
 def route_shares(route: RouteConf) -> tuple[Share, ...]:
@@ -46,10 +101,15 @@ def route_shares(route: RouteConf) -> tuple[Share, ...]:
     shares: list[Share] = []
     for tier in sorted({target.tier for target in route.targets}):
         members = [target for target in route.targets if target.tier == tier]
-        shares += _tier_shares(route.strategy, [target for target in members if target.weight])
+        shares += _tier_shares(_placing(route), [target for target in members if target.weight])
         shares += [_idle(target) for target in members if not target.weight]
     shares += [Share(each.provider, each.model, each.tier, each.weight, 0.0, each.reason) for each in route.left_out]
     return tuple(shares)
+
+
+def _placing(route: RouteConf) -> str:
+    """The strategy that most requests are placed by: what sticks to a target is placed by weight."""
+    return route.strategy if route.strategy == "priority" or route.sticky == "none" else "weighted"
 
 
 def _tier_shares(strategy: str, targets: Sequence[TargetConf]) -> list[Share]:

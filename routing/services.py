@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from accounting.audit.changes import ChangeSet, StaleVersion
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS, check_targets
+from routing.connections import problems_of_alias, problems_of_route, refuse_named_route, refuse_needed_alias
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 
 
@@ -66,12 +67,15 @@ def save_route(
 ) -> None:
     """Writes a route and, unless None, its whole list of targets in this order; stored ones not in the list are deleted.
 
-    An enabled route whose targets could serve nothing is refused, under the name `targets`. `expected_targets` (id →
-    version) is what the writer saw; StaleVersion tells that someone else has changed the list since.
+    An enabled route whose targets could serve nothing is refused, under the name `targets`; so is one whose conditions
+    lead nowhere, or that leaves conditions of other routes leading nowhere. `expected_targets` (id → version) is what the
+    writer saw; StaleVersion tells that someone else has changed the list since.
     """
     final = targets if targets is not None else _stored_targets(route)
     if route.enabled and (problem := check_route(final)):
         raise ValidationError({"targets": problem})
+    if problems := problems_of_route(route):
+        raise ValidationError(dict(problems))
     seen = {target.pk: target.version for target in _stored_targets(route)}
     if expected_targets is not None and seen != dict(expected_targets):
         raise StaleVersion(route, ("targets",), deleted=False)
@@ -90,7 +94,7 @@ def store_route(
     *,
     expected_version: int | None = None,
 ) -> None:
-    """`save_route` without its judgement of the targets as a whole."""
+    """`save_route` without its judgement of the targets as a whole, and of where conditions lead."""
     change.save(route, expected_version=expected_version)
     if targets is None:
         return
@@ -108,7 +112,15 @@ def _stored_targets(route: Route) -> list[RouteTarget]:
 
 
 def save_alias(change: ChangeSet, alias: ModelAlias, *, expected_version: int | None = None) -> None:
-    """Writes a name that clients ask for."""
+    """Writes a name that clients ask for. A successor that nothing serves or that leads in a circle is refused, and so is
+    what would leave another name without its successor."""
+    if problems := problems_of_alias(alias):
+        raise ValidationError(dict(problems))
+    store_alias(change, alias, expected_version=expected_version)
+
+
+def store_alias(change: ChangeSet, alias: ModelAlias, *, expected_version: int | None = None) -> None:
+    """`save_alias` without its judgement of successors."""
     change.save(alias, expected_version=expected_version)
 
 
@@ -121,12 +133,15 @@ def delete_provider(change: ChangeSet, provider: Provider) -> None:
 
 
 def delete_route(change: ChangeSet, route: Route) -> None:
-    """Deletes a route with its targets; one that aliases lead to is refused, with their names."""
+    """Deletes a route with its targets; one that aliases or conditions lead to is refused, with their names."""
     _refuse_while_used(f"The route {route.name}", "aliases", [alias.name for alias in route.aliases.order_by("name")])
+    refuse_named_route(route)
     change.delete(route)
 
 
 def delete_alias(change: ChangeSet, alias: ModelAlias) -> None:
+    """Deletes an alias; one that is the successor of another, and that nothing would take the place of, is refused."""
+    refuse_needed_alias(alias)
     change.delete(alias)
 
 
@@ -135,6 +150,13 @@ def _save_credential(change: ChangeSet, credential: Credential) -> None:
         change.save(credential)
     except ValidationError as error:
         raise ValidationError({"credential": error.messages}) from None
+
+
+def check_kept_credential(provider: Provider) -> None:
+    """Raises ValidationError if the provider's stored credential does not fit its format."""
+    credential = Credential.objects.defer("values").filter(provider=provider).first()
+    if credential is not None:
+        _check_kept(credential, provider)
 
 
 def _check_kept(credential: Credential, provider: Provider) -> None:

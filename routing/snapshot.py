@@ -20,11 +20,14 @@ from accounting.models import Revision
 from gateway_project.crypto import Secret, UnreadableSecret, ring
 from gateway_project.telemetry import logger
 from routing.compatibility import own_rules
+from routing.conditions import compiled
 from routing.conf import literal_length, matches
+from routing.facts import LONG_CONTEXT
 from routing.formats.compat import Registry
 from routing.formats.compat_rules import SHIPPED
-from routing.models import ModelAlias, Provider, Route, RouteTarget
-from routing.targets import CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
+from routing.lifecycle import Deprecation
+from routing.models import ModelAlias, Provider, Route, RouteTarget, Shadow, TargetControl
+from routing.targets import ControlConf, CredentialConf, LeftOut, ProviderConf, RouteConf, TargetConf
 
 __all__ = [
     "AliasConf",
@@ -41,7 +44,6 @@ __all__ = [
 MOST_REMEMBERED = 4096  # names whose look-up is kept; a client chooses them, so the number is bounded
 LONGEST_REMEMBERED = 300
 MOST_COMPARED = 500  # aliases that a misspelt name is compared with
-LONG_CONTEXT = "[1m]"  # Claude Code appends it to a model's name to ask for the long context (2.1.330)
 MOST_READS = 5
 
 log = logger(__name__)
@@ -55,13 +57,28 @@ class AliasConf:
     route: RouteConf
     display_name: str
     created_at: datetime
+    deprecation: Deprecation | None = None
+
+    def notices(self, now: float) -> list[tuple[bytes, bytes]]:
+        """The headers by which answers tell that the name is deprecated; `now` is a Unix time."""
+        return self.deprecation.headers(now) if self.deprecation else []
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowConf:
+    """A draft that is asked beside a live route, until a Unix time."""
+
+    id: int
+    draft: RouteConf
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that routing needs to know, as of `revision`.
 
-    `providers` are the usable ones by name; `unusable` says why an enabled provider is not among them.
+    `providers` are the usable ones by name; `unusable` says why an enabled provider is not among them. `routes` are the
+    enabled ones by name; `shadows` are the drafts that are asked beside some of them.
     """
 
     revision: int
@@ -69,6 +86,9 @@ class Snapshot:
     aliases: Mapping[str, AliasConf] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
     registry: Registry = field(default_factory=lambda: Registry(SHIPPED))
+    routes: Mapping[str, RouteConf] = field(default_factory=dict)
+    controls: Mapping[tuple[str, str], ControlConf] = field(default_factory=dict)
+    shadows: Mapping[str, ShadowConf] = field(default_factory=dict)
     _patterns: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _exact: tuple[AliasConf, ...] = field(init=False, repr=False, compare=False, default=())
     _found: dict[str, AliasConf | None] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -117,7 +137,7 @@ def current_revision() -> int:
 
 
 def load_snapshot() -> Snapshot:
-    """The configuration as it stands. Six queries, more only when someone writes at the same moment.
+    """The configuration as it stands. Seven queries, more only when someone writes at the same moment.
 
     The revision is read before and after the tables; equal numbers prove that no change was committed in between, on
     any database and without a lock. If writers never pause, the picture carries the earlier number, so that the next
@@ -136,15 +156,33 @@ def load_snapshot() -> Snapshot:
 def _read(revision: int) -> Snapshot:
     providers, unusable = _read_providers()
     routes = _read_routes(providers, unusable)
-    rows = ModelAlias.objects.filter(enabled=True).values_list("name", "route_id", "display_name", "created_at")
-    aliases = {
-        name: AliasConf(name, routes[route_id], display_name, created_at)
-        for name, route_id, display_name, created_at in rows
-        if route_id in routes
-    }
+    rows = ModelAlias.objects.filter(enabled=True)
+    aliases = {row.name: alias_conf(row, routes[row.route_id]) for row in rows if row.route_id in routes}
     usable = {provider.name: provider for provider in providers.values()}
     names = {provider.name: reason for provider, reason in unusable.values() if provider.enabled}
-    return Snapshot(revision, usable, aliases, names, Registry(SHIPPED, own_rules()))
+    by_name = {route.name: route for route in routes.values()}
+    registry = Registry(SHIPPED, own_rules())
+    controls = _read_controls()
+    return Snapshot(
+        revision, usable, aliases, names, registry, routes=by_name, controls=controls, shadows=_read_shadows(routes)
+    )
+
+
+def alias_conf(alias: ModelAlias, route: RouteConf) -> AliasConf:
+    """An alias's row as the gateway uses it."""
+    return AliasConf(alias.name, route, alias.display_name, alias.created_at, alias.deprecation)
+
+
+def _read_shadows(routes: Mapping[int, RouteConf]) -> dict[str, ShadowConf]:
+    """The drafts that are evaluated, by the name of the route beside which they are."""
+    rows = Shadow.objects.filter(enabled=True, live_id__in=routes, draft_id__in=routes)
+    return {routes[row.live_id].name: ShadowConf(row.pk, routes[row.draft_id], row.until.timestamp()) for row in rows}
+
+
+def _read_controls() -> dict[tuple[str, str], ControlConf]:
+    """What administrators have ordered for single targets."""
+    rows = TargetControl.objects.select_related("provider")
+    return {(row.provider.name, row.model): row.as_conf() for row in rows}
 
 
 _Unusable = dict[int, tuple[Provider, str]]
@@ -202,6 +240,8 @@ def provider_conf(provider: Provider, credential: CredentialConf) -> ProviderCon
         max_connections=provider.max_connections,
         drain=provider.on_client_disconnect == Provider.OnDisconnect.DRAIN,
         allow_private_addresses=provider.allow_private_addresses,
+        check_interval=float(provider.check_interval),
+        check_model=provider.check_model,
         revision_tag=hashlib.blake2b(json.dumps(connection).encode(), digest_size=8).hexdigest(),
     )
 
@@ -226,13 +266,21 @@ def _route_conf(
     for row in rows:
         provider = providers.get(row.provider_id)
         if row.enabled and provider:
-            targets.append(TargetConf(provider, row.model, row.tier, row.weight))
+            targets.append(TargetConf(provider, row.model, row.tier, row.weight, row.max_concurrent))
             continue
         name, reason = (provider.name, "") if provider else _named(unusable, row.provider_id)
         left_out.append(
             LeftOut(name, row.model, row.tier, row.weight, reason if row.enabled else "the target is disabled")
         )
-    return RouteConf(targets=tuple(targets), left_out=tuple(left_out), **_settings(route))
+    try:
+        conditions = compiled(route.conditions)
+    except ValueError as error:
+        # Sending the requests elsewhere could be what the condition was to prevent.
+        log.error("the conditions of a route cannot be read; it serves nothing", route=route.name, reason=str(error))
+        reason = f"the conditions of its route cannot be read: {error}"
+        left_out += [LeftOut(each.provider.name, each.model, each.tier, each.weight, reason) for each in targets]
+        targets, conditions = [], ()
+    return RouteConf(targets=tuple(targets), left_out=tuple(left_out), conditions=conditions, **_settings(route))
 
 
 def _named(unusable: _Unusable, provider_id: int) -> tuple[str, str]:
@@ -252,4 +300,5 @@ def _settings(route: Route) -> dict[str, Any]:
         "cooldown": float(route.cooldown),
         "breaker_failures": route.breaker_failures,
         "breaker_window": float(route.breaker_window),
+        "deadline": float(route.deadline),
     }

@@ -5,9 +5,11 @@ Read once per change of configuration (`routing.snapshot`) and handed down from 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from gateway_project.crypto import Secret
+from routing.conditions import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class ProviderConf:
 
     `drain` says what happens to a stream whose client left: read to its end, instead of closed at once.
     `revision_tag` changes exactly when something changes that open connections depend on (address, connect timeout,
-    pool size, private addresses); a pool may be kept across snapshots while it stays the same.
+    pool size, private addresses); a pool may be kept across snapshots while it stays the same. Every `check_interval`
+    seconds without traffic `check_model` is asked for one token; 0 is never.
     """
 
     id: int
@@ -41,16 +44,22 @@ class ProviderConf:
     drain: bool = False
     allow_private_addresses: bool = False
     revision_tag: str = ""
+    check_interval: float = 0.0
+    check_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetConf:
-    """One place a route can send to: a usable provider, and that provider's own name of the model."""
+    """One place a route can send to: a usable provider, and that provider's own name of the model.
+
+    `max_concurrent` calls may be under way at once, in one process; 0 is no limit.
+    """
 
     provider: ProviderConf
     model: str
     tier: int = 0
     weight: int = 1
+    max_concurrent: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,7 +82,9 @@ class LeftOut:
 class RouteConf:
     """How a name is served. `targets` are the usable ones, by tier and then as listed; `left_out` the others.
 
-    `retry_on` holds `"connect"`, `"timeout"` and statuses; `cooldown` and `breaker_window` are seconds.
+    `retry_on` holds `"connect"`, `"timeout"` and statuses; `cooldown`, `breaker_window` and `deadline` are seconds, the
+    last from the request's arrival until an upstream has begun to answer it. The first of its `conditions` that holds
+    hands a request on to another route.
     """
 
     name: str
@@ -86,6 +97,20 @@ class RouteConf:
     breaker_failures: int = 5
     breaker_window: float = 30.0
     left_out: tuple[LeftOut, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    deadline: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlConf:
+    """What an administrator has ordered for a target: no new requests at all, or none until `rest_until`.
+
+    `reopened_at` is when its breaker was last closed by hand.
+    """
+
+    drained: bool = False
+    rest_until: datetime | None = None
+    reopened_at: datetime | None = None
 
 
 BreakerState = Literal["closed", "open", "half_open"]
@@ -96,6 +121,7 @@ class TargetHealth:
     """One target at one moment. `until` is when an open breaker or a rest ends; `ttft` is seconds, None if unknown.
 
     `reason` is empty when the target may be called; `probe` says that the call would be a half-open breaker's only one.
+    A `barred` target is not called even when nothing else is left; one that only rests may be.
     """
 
     state: BreakerState = "closed"
@@ -104,6 +130,7 @@ class TargetHealth:
     probe: bool = False
     in_flight: int = 0
     ttft: float | None = None
+    barred: bool = False
 
 
 class HealthView(Protocol):

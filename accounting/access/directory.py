@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from accounting.access.grant import Grant
 from accounting.access.patterns import matches
+from accounting.limits.book import LimitBook
+from accounting.limits.loading import load_limits
 from accounting.models import Revision, VirtualKey
 from gateway_project.crypto import keyed_hash
 from gateway_project.telemetry import logger
@@ -23,6 +25,7 @@ class Directory:
 
     revision: int = 0
     grants: Mapping[str, Grant] = field(default_factory=dict)
+    limits: LimitBook = field(default_factory=LimitBook)
 
     def find(self, secret: str) -> Grant | None:
         """The grant of a presented secret, or None when no key has it. Costs one HMAC."""
@@ -41,12 +44,12 @@ def current_revision() -> int:
 
 
 def load_directory() -> Directory:
-    """Reads the directory: two queries, whatever the number of keys."""
+    """Reads the directory: five queries, whatever the number of keys and limits."""
     # The number first: a change that commits between the two queries is then read again, never missed.
     revision = current_revision()
     keys = VirtualKey.objects.select_related("project__team", "owner").order_by().iterator(chunk_size=2000)
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    return Directory(revision, {key.secret_hash: _grant(key, shared) for key in keys})
+    return Directory(revision, {key.secret_hash: _grant(key, shared) for key in keys}, load_limits())
 
 
 def refusal_of(grant: Grant, *, now: float, client_ip: str) -> str:

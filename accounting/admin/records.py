@@ -1,6 +1,5 @@
 """History in the console: requests and audit events, read-only, filtered without scanning."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,8 +12,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounting.admin.formula import formulas, formulas_of
+from accounting.admin.lines import formula, lines_of
 from accounting.models import AuditEvent, RequestRecord
-from accounting.templatetags.console import grouped, milliseconds, moment, outcome_pill, spaced
+from accounting.models.ledger import ADJUSTMENT
+from accounting.templatetags.console import dollars, grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.paging import BoundedPaginator, HistoryList, seen
@@ -128,7 +130,7 @@ def first_byte_at(record: RequestRecord) -> float | None:
 
 @admin.register(RequestRecord)
 class RequestRecordAdmin(HistoryAdmin):
-    list_display = ("time", "outcome_word", "alias", "caller", "provider", "tokens", "times")
+    list_display = ("time", "outcome_word", "alias", "caller", "provider", "tokens", "cost", "times")
     list_display_links = ("time",)
     list_filter = (
         TimeFilter,
@@ -155,11 +157,20 @@ class RequestRecordAdmin(HistoryAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         record = kwargs.get("obj")
         if record is not None:
+            lines = lines_of(record)
             context.update(
                 record=record,
                 tokens=token_parts(record),
                 token_total=sum(int(getattr(record, column)) for _, column in TOKEN_KINDS),
                 first_byte_at=first_byte_at(record),
+                cost=dollars(record.cost_usd),
+                formulas=formulas([line for line in lines if line.kind != ADJUSTMENT]) or formulas_of(record),
+                sent_again=RequestRecord.objects.filter(
+                    resend_of=record.request_id, session_id=record.session_id
+                ).first()
+                if record.session_id
+                else None,
+                lines=[(line, formula(line)) for line in lines],
             )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -183,6 +194,11 @@ class RequestRecordAdmin(HistoryAdmin):
         read = grouped(record.tokens_input + record.tokens_cache_read + written)
         return format_html('{}<span class="sub">{} out</span>', read, grouped(record.tokens_output))
 
+    @admin.display(description="cost")
+    def cost(self, record: RequestRecord) -> SafeString:
+        mark = "estimated" if record.estimated else ""
+        return format_html('{}<span class="sub">{}</span>', f"${record.cost_usd:,.4f}", mark)
+
     @admin.display(description="duration")
     def times(self, record: RequestRecord) -> SafeString:
         first = f"first byte {milliseconds(record.ttft_ms)}" if record.ttft_ms is not None else ""
@@ -196,19 +212,6 @@ class Change:
     field: str
     before: str
     after: str
-
-
-def plain(value: Any) -> str:
-    """A stored value as a person reads it."""
-    if value is None or value == "" or value == [] or value == {}:
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {plain(part)}" for name, part in value.items())
-    if isinstance(value, list):
-        return "\n".join(plain(part) for part in value)
-    return str(value)
 
 
 def changes_of(event: AuditEvent) -> list[Change]:

@@ -11,7 +11,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounting.models import RequestRecord
+from accounting.models import LedgerEntry, Price, RequestRecord
 
 _PAGING = frozenset({"page", "page_size", "format"})
 
@@ -92,4 +92,38 @@ class RecordFilter(django_filters.FilterSet):
             "provider",
             "upstream_model",
             "reason",
+            "resend_of",
         )
+
+
+class PriceFilter(django_filters.FilterSet):
+    """Exact values, as the rows have them."""
+
+    shipped = FlagFilter("shipped", help_text="true or false.")
+
+    class Meta:
+        model = Price
+        form = StrictForm
+        fields = ("provider", "model")
+
+
+class LedgerFilter(django_filters.FilterSet):
+    """Exact values; `model` is the upstream's model id, `alias` the name that the client asked for."""
+
+    kind = django_filters.ChoiceFilter(choices=LedgerEntry.Kind.choices)
+    alias = django_filters.CharFilter("alias", help_text="The model name as the client asked for it.")
+    estimated = FlagFilter("estimated", help_text="true or false.")
+    session_id = django_filters.CharFilter(method="of_session", help_text="Lines of the requests of a session.")
+    since = MomentFilter(
+        "at", lookup_expr="gte", help_text="Of requests that started at this moment or later (ISO 8601)."
+    )
+    until = MomentFilter("at", lookup_expr="lt", help_text="Of requests that started before this moment (ISO 8601).")
+
+    class Meta:
+        model = LedgerEntry
+        form = StrictForm
+        fields = ("request_id", "team", "project", "key", "key_prefix", "user", "provider", "model")
+
+    def of_session(self, queryset: Any, name: str, value: str) -> Any:
+        """By way of the records, which have an index for it."""
+        return queryset.filter(request_id__in=RequestRecord.objects.filter(session_id=value).values("request_id"))

@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from accounting.models import RequestRecord
+from accounting.models import LedgerEntry, Price, RequestRecord
+from accounting.models.prices import FAST_NAMES, LONG_NAMES
+from accounting.money.price_book import RATE_NAMES, number
 
 
 class RefusalSerializer(serializers.Serializer[Any]):
@@ -42,11 +44,41 @@ class ErrorSerializer(serializers.Serializer[RequestRecord]):
         return super().to_representation(instance) if failed else None
 
 
+class AppliedPriceSerializer(serializers.Serializer[Any]):
+    """The unit prices that a request was priced with, in dollars for a million tokens; `id` is null for a model that had
+    no price of its own."""
+
+    id = serializers.IntegerField(allow_null=True)
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    valid_from = serializers.CharField(allow_null=True)
+    input = serializers.CharField()
+    output = serializers.CharField()
+    cache_write_5m = serializers.CharField()
+    cache_write_1h = serializers.CharField()
+    cache_read = serializers.CharField()
+    band = serializers.CharField()
+    multipliers = serializers.DictField(child=serializers.CharField())
+    web_search_per_1000 = serializers.CharField()
+
+
+class MoneySerializerField(serializers.DecimalField):
+    """Dollars as a text, all twelve places."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=30, decimal_places=12, coerce_to_string=True, **kwargs)
+
+    def to_representation(self, value: Any) -> str:
+        return f"{value:.12f}"
+
+
 class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
     tokens = TokensSerializer(source="*")
     attempts = AttemptSerializer(many=True)
     betas_removed: ClassVar[Any] = serializers.ListField(child=serializers.CharField())
     fields_removed: ClassVar[Any] = serializers.ListField(child=serializers.CharField())
+    cost_usd = MoneySerializerField()
+    price = AppliedPriceSerializer(allow_null=True)
     error = ErrorSerializer(source="*", allow_null=True)
 
     class Meta:
@@ -76,10 +108,88 @@ class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
             "tokens",
             "web_searches",
             "estimated",
+            "cost_usd",
+            "price",
+            "tags",
+            "resend_of",
             "betas_removed",
             "fields_removed",
+            "switched_from",
+            "switch_tokens",
             "ttft_ms",
             "duration_ms",
             "error",
+        )
+        read_only_fields = fields
+
+
+class PriceSerializer(serializers.ModelSerializer[Price]):
+    """A row of prices as the configuration file writes it; amounts are texts."""
+
+    class Meta:
+        model = Price
+        fields = (
+            "id",
+            "provider",
+            "model",
+            "valid_from",
+            *RATE_NAMES,
+            "batch_multiplier",
+            "geo_multipliers",
+            "web_search_per_1000",
+            "source",
+            "shipped",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    def to_representation(self, instance: Price) -> dict[str, Any]:
+        row = super().to_representation(instance)
+        for name in (*RATE_NAMES, "batch_multiplier", "web_search_per_1000"):
+            row[name] = number(getattr(instance, name))
+        row["long_context"] = row["fast"] = None
+        if instance.long_above is not None:
+            row["long_context"] = {"above": instance.long_above, **_five(instance, LONG_NAMES)}
+        if instance.fast_input is not None:
+            row["fast"] = _five(instance, FAST_NAMES)
+        return row
+
+
+def _five(price: Price, names: tuple[str, ...]) -> dict[str, str]:
+    return {short: number(getattr(price, name)) for short, name in zip(RATE_NAMES, names, strict=True)}
+
+
+class LedgerSerializer(serializers.ModelSerializer[LedgerEntry]):
+    tokens = TokensSerializer(source="*")
+    tags = serializers.DictField(child=serializers.CharField())
+    price = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = LedgerEntry
+        fields = (
+            "request_id",
+            "number",
+            "kind",
+            "attempt",
+            "at",
+            "team",
+            "project",
+            "key",
+            "key_prefix",
+            "user",
+            "session_id",
+            "alias",
+            "provider",
+            "model",
+            "tags",
+            "tokens",
+            "web_searches",
+            "cost_usd",
+            "price",
+            "estimated",
+            "adjusts",
+            "reason",
+            "actor",
+            "posted_at",
         )
         read_only_fields = fields

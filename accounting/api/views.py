@@ -14,10 +14,10 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
 from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
-from accounting.api.filters import RecordFilter
+from accounting.api.filters import PriceFilter, RecordFilter
 from accounting.api.permissions import Known, ReadsRecords
-from accounting.api.serializers import RecordSerializer, RefusalSerializer
-from accounting.models import RequestRecord
+from accounting.api.serializers import PriceSerializer, RecordSerializer, RefusalSerializer
+from accounting.models import Price, RequestRecord
 from accounting.selectors import Viewer, visible_records
 
 
@@ -73,6 +73,26 @@ class RecordDetail(_Records, generics.RetrieveAPIView[RequestRecord]):
 
     lookup_field = "request_id"
     filter_backends = ()
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses={
+            200: PriceSerializer(many=True),
+            400: OpenApiResponse(OpenApiTypes.OBJECT, "A filter that does not exist, is empty or cannot be read."),
+            404: OpenApiResponse(RefusalSerializer, "There is no such page."),
+            401: _REFUSALS[401],
+        }
+    )
+)
+class PriceList(generics.ListAPIView[Price]):
+    """Every row of prices, shipped and added ones, past and future."""
+
+    authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
+    permission_classes = (Known,)
+    serializer_class = PriceSerializer
+    filterset_class = PriceFilter
+    queryset = Price.objects.order_by("provider", "model", "-valid_from", "-id")
 
 
 class Schema(SpectacularAPIView):

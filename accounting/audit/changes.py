@@ -6,7 +6,7 @@
 Whatever happens inside is one transaction: the rows, their audit events, the revisions that processes watch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +23,10 @@ from accounting.models import AuditEvent, Revision, Versioned
 from gateway_project.crypto import EncryptedJSONField
 
 _REVISIONS: Mapping[str, str] = {"accounting": Revision.DIRECTORY, "routing": Revision.ROUTING}
+_OWN_REVISIONS: Mapping[str, str] = {  # of single tables, so that a change of them reloads nothing else
+    "accounting.Price": Revision.PRICES,
+    "accounting.UnknownModelPrice": Revision.PRICES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class ChangeSet:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
+        self.reason = ""  # why, in the words of whoever changes; for those who keep versions
+        self.events: dict[str, list[AuditEvent]] = {}  # what was written so far, in order, by revision
         self._touched: set[str] = set()
 
     def save(
@@ -96,14 +102,15 @@ class ChangeSet:
         nested.collect([instance])
         gone: list[models.Model] = [row for rows in nested.model_objs.values() for row in rows]
         ours = [row for row in gone if row._meta.app_label in _REVISIONS and not row._meta.auto_created]
+        ours.sort(key=lambda row: (row._meta.label, row.pk))
         events = [
-            self._event("deleted", row, {name: [value, None] for name, value in shown_row(row).items()})
-            for row in sorted(ours, key=lambda row: (row._meta.label, row.pk))
+            self._event("deleted", row, {name: [value, None] for name, value in shown_row(row).items()}) for row in ours
         ]
         instance.delete()
         for event in events:
             event.save()
-        self._touched.update(_REVISIONS[row._meta.app_label] for row in ours)
+        for row, event in zip(ours, events, strict=True):
+            self._touch(_revision_of(row), event)
 
     def note(self, action: str, instance: models.Model, changes: Mapping[str, Any] | None = None) -> None:
         """Records something that happened to a row without changing its fields (`tested`, `exported`)."""
@@ -111,13 +118,17 @@ class ChangeSet:
 
     def bump(self) -> None:
         """Raises the revisions of what was touched. Called once, by `changing`, in the order that avoids deadlocks."""
-        for name in sorted(self._touched):
+        touched = sorted(self._touched)
+        for name in touched:
             rows = Revision.objects.filter(name=name)
             now = timezone.now()
             if not rows.update(number=F("number") + 1, changed_at=now):
                 Revision.objects.get_or_create(name=name)
                 rows.update(number=F("number") + 1, changed_at=now)
         self._touched.clear()
+        for name in touched:
+            for call in _followers.get(name, {}).values():
+                call(self)
 
     def _create(self, instance: models.Model, action: str) -> dict[str, list[Any]]:
         _validate(instance)
@@ -134,9 +145,14 @@ class ChangeSet:
         return model._base_manager.select_for_update().defer(*encrypted).filter(pk=instance.pk).first()
 
     def _record(self, action: str, instance: models.Model, changes: dict[str, list[Any]]) -> None:
-        if revision := _REVISIONS.get(instance._meta.app_label):
-            self._touched.add(revision)
-        self._event(action, instance, changes).save()
+        event = self._event(action, instance, changes)
+        event.save()
+        if revision := _revision_of(instance):
+            self._touch(revision, event)
+
+    def _touch(self, revision: str, event: AuditEvent) -> None:
+        self._touched.add(revision)
+        self.events.setdefault(revision, []).append(event)
 
     def _event(self, action: str, row: models.Model, changes: dict[str, Any]) -> AuditEvent:
         return AuditEvent(
@@ -151,6 +167,18 @@ class ChangeSet:
             team=team_of(row),
             changes=changes,
         )
+
+
+_followers: dict[str, dict[str, Callable[[ChangeSet], None]]] = {}  # filled when the apps are ready
+
+
+def follow(revision: str, name: str, call: Callable[[ChangeSet], None]) -> None:
+    """Has `call` called at the end of every transaction that moved `revision`, inside it: what it raises takes all back.
+
+    The revision's row stays locked meanwhile, so what is committed next to these changes cannot move. `name` makes a
+    second registration replace the first.
+    """
+    _followers.setdefault(revision, {})[name] = call
 
 
 _current: ContextVar[ChangeSet | None] = ContextVar("current change set", default=None)
@@ -172,6 +200,11 @@ def changing(actor: Actor) -> Iterator[ChangeSet]:
             change.bump()
     finally:
         _current.reset(token)
+
+
+def _revision_of(row: models.Model) -> str:
+    """The name of the revision that grows with changes of this row; "" if none does."""
+    return _OWN_REVISIONS.get(row._meta.label) or _REVISIONS.get(row._meta.app_label, "")
 
 
 def _write(instance: models.Model, **options: Any) -> None:

@@ -57,7 +57,7 @@ def team_of(instance: models.Model) -> str:
     """The name of the team that the row belongs to, or nothing."""
     if instance._meta.label == "accounting.Team":
         return str(getattr(instance, "name", ""))
-    for parent in ("team", "project"):
+    for parent in ("team", "project", "key", "budget"):
         above = getattr(instance, parent, None)
         if isinstance(above, models.Model):
             return team_of(above)

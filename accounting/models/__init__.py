@@ -2,18 +2,47 @@
 
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
+from accounting.models.ledger import LedgerEntry, Rerating
+from accounting.models.limits import Budget, BudgetAlert, BudgetRequest, OrganizationSettings, RateLimit
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
+from accounting.models.prices import Price, UnknownModelPrice, UnpricedModel
 from accounting.models.records import AuditEvent, RequestRecord
+from accounting.models.rollups import (
+    DailyTotals,
+    DailyUsage,
+    HourlyOutcomes,
+    HourlyTotals,
+    HourlyUsage,
+    MonthlyUsage,
+    UsageDimension,
+)
 
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "Budget",
+    "BudgetAlert",
+    "BudgetRequest",
+    "DailyTotals",
+    "DailyUsage",
+    "HourlyOutcomes",
+    "HourlyTotals",
+    "HourlyUsage",
+    "LedgerEntry",
     "Membership",
+    "MonthlyUsage",
     "OneTimeLink",
+    "OrganizationSettings",
+    "Price",
     "Project",
+    "RateLimit",
     "RequestRecord",
+    "Rerating",
     "Revision",
     "Team",
+    "UnknownModelPrice",
+    "UnpricedModel",
+    "UsageDimension",
     "User",
     "Versioned",
     "VirtualKey",

@@ -15,11 +15,12 @@ class Versioned(models.Model):
 
 
 class Revision(models.Model):
-    """One row per cached picture (`directory`, `routing`). Its number grows in the transaction that changes what the
+    """One row per cached picture (`directory`, `routing`, `prices`). Its number grows in the transaction that changes what the
     picture shows, so a process that polls the number never misses a change, whatever the order of commits."""
 
     DIRECTORY = "directory"
     ROUTING = "routing"
+    PRICES = "prices"
 
     name = models.CharField(max_length=20, primary_key=True)
     number = models.PositiveBigIntegerField(default=0)

@@ -36,7 +36,9 @@ class MoneyField(models.DecimalField):  # type: ignore[type-arg]
         return [_from_units] if connection.vendor == "sqlite" else super().get_db_converters(connection)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        if connection.vendor != "sqlite" or value is None or hasattr(value, "as_sql"):
+        if hasattr(value, "as_sql"):
+            return value
+        if connection.vendor != "sqlite" or value is None:
             return super().get_db_prep_value(value, connection, prepared)
         return units_of(self.to_python(value))
 

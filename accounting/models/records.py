@@ -13,7 +13,8 @@ class RequestRecord(models.Model):
 
     Token kinds are disjoint counts as the upstream reported them; `ttft_ms` and `duration_ms` are milliseconds since the
     gateway had the request's head. `attempts` lists the upstream calls in order:
-    `{"provider", "model", "status", "error", "duration_ms"}`.
+    `{"provider", "model", "status", "error", "duration_ms"}`. `switched_from` is the target ("provider/model") that served
+    the session before, if this one is another; `switch_tokens` counts the cached tokens that were probably left there.
     """
 
     class Outcome(models.TextChoices):
@@ -48,6 +49,8 @@ class RequestRecord(models.Model):
     attempts = models.JSONField(default=list)
     betas_removed = models.JSONField(default=list)
     fields_removed = models.JSONField(default=list)
+    switched_from = models.CharField(max_length=370, blank=True, default="")
+    switch_tokens = models.PositiveBigIntegerField(default=0)
     config_revision = models.PositiveBigIntegerField(default=0)
 
     status = models.PositiveSmallIntegerField()
@@ -66,6 +69,9 @@ class RequestRecord(models.Model):
     cost_usd = MoneyField(default=0)
     price = models.JSONField(null=True, help_text="The price row's id and the unit prices used.")
     tags = models.JSONField(default=dict, help_text="The key's, as they were.")
+    resend_of = models.CharField(
+        max_length=40, blank=True, help_text="The request whose stream failed and that the client sent once more."
+    )
 
     ttft_ms = models.FloatField(null=True)
     duration_ms = models.FloatField()

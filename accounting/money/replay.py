@@ -1,6 +1,8 @@
 """Reading the spool back: lines of a segment from where the last batch ended, and the folders of dead processes."""
 
+import fcntl
 import os
+import secrets
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,24 +15,64 @@ from gateway_project.telemetry import logger
 
 MOST = 500  # finals in one batch
 _CHUNK = 1 << 20
+_TAKEN = ".replay"
 log = logger(__name__)
 _decoder = msgspec.json.Decoder(Entry)
 
 
 class Quarantine:
-    """A file beside the spool's folders for lines that nobody can read and entries that the database refuses."""
+    """A file beside the spool's folders for lines that nobody can read and entries that the database refuses.
+
+    `taken` gives them back: the file goes aside under another name, so that processes can go on adding. The lock on the file
+    is what keeps a line from being added to one that was just read.
+    """
 
     def __init__(self, root: Path) -> None:
         self.path = root / "quarantine.jsonl"
 
     def keep(self, line: bytes, why: str, request_id: str = "") -> None:
         """Raises OSError if it cannot be kept; then the line stays where it is."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = self._locked()
         try:
             os.write(descriptor, line.rstrip(b"\n") + b"\n")
         finally:
             os.close(descriptor)
         log.error("a line of the spool was put into quarantine", why=why, request_id=request_id, file=str(self.path))
+
+    def _locked(self) -> int:
+        """The file, opened to add to it and locked; a new one if it went aside in between."""
+        while True:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                if os.fstat(descriptor).st_ino == os.stat(self.path).st_ino:
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            os.close(descriptor)
+
+    def lines(self) -> Iterator[bytes]:
+        """What is in quarantine now, what an interrupted replay had taken included."""
+        for path in [*self._aside(), self.path]:
+            if path.exists():
+                with path.open("rb") as file:
+                    yield from file
+
+    def taken(self) -> Iterator[bytes]:
+        """The same, taken out: each file goes when all of its lines were asked for. Keep again what is to stay."""
+        if self.path.exists():
+            descriptor = self._locked()
+            try:
+                self.path.rename(self.path.with_name(f"quarantine-{secrets.token_hex(4)}{_TAKEN}"))
+            finally:
+                os.close(descriptor)
+        for path in self._aside():
+            with path.open("rb") as file:
+                yield from file
+            path.unlink()
+
+    def _aside(self) -> list[Path]:
+        return sorted(self.path.parent.glob(f"quarantine-*{_TAKEN}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From spool entries to rows: a batch at once, idempotent by request id.
+"""From spool entries to rows: a batch at once, idempotent by request id; records, ledger and roll-ups in one transaction.
 
 A value that no column can hold is made to fit: here is the last door before the database, and a record that the
 database drops or refuses would be a request that nobody knows of.
@@ -6,7 +6,7 @@ database drops or refuses would be a request that nobody knows of.
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,9 +20,14 @@ from django.db import (
     transaction,
 )
 
-from accounting.models import RequestRecord
-from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, limit_of
-from accounting.money.entry import Entry
+from accounting.models import LedgerEntry
+from accounting.models.money import MOST
+from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, insert_lines, limit_of
+from accounting.money.dialect import lock_shared
+from accounting.money.entry import Entry, Line
+from accounting.money.rollups import add_stored
+
+_LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
 
 
 def store_records(entries: Sequence[Entry]) -> None:
@@ -43,22 +48,42 @@ def store_records(entries: Sequence[Entry]) -> None:
 
 def _store(entries: Sequence[Entry]) -> None:
     try:
-        with transaction.atomic():
-            insert(entries)
-    except (DataError, IntegrityError, ValueError, OverflowError):
+        store_at_once(entries)
+    except (DataError, IntegrityError, ValueError, ArithmeticError):
         store_row_by_row(entries)
 
 
+def store_at_once(entries: Sequence[Entry]) -> None:
+    """Everything in one transaction; only records that were not there before bring lines, and count in roll-ups."""
+    with transaction.atomic():
+        lock_shared()
+        stored = insert(entries)
+        if stored:
+            add_stored(stored, insert_lines(entries, stored))
+
+
 def store_row_by_row(entries: Sequence[Entry]) -> None:
-    """The slow way, for a batch with a value that the database would refuse as it is."""
-    RequestRecord.objects.bulk_create([_row(entry) for entry in entries], ignore_conflicts=True)
+    """The slow way, for a batch with a value that the database would refuse as it is: each value is looked at here."""
+    store_at_once([fitting(entry) for entry in entries])
 
 
-def _row(entry: Entry) -> RequestRecord:
+def fitting(entry: Entry) -> Entry:
+    """The same entry, with values that every column can hold."""
     values = {field.name: _fitting(getattr(entry, field.name), limit_of(field)) for field in filled_columns()}
-    values["started_at"] = datetime.fromtimestamp(entry.started_at, UTC)
-    values["cost_usd"] = entry.cost_usd
-    return RequestRecord(**values)
+    values["started_at"] = min(max(entry.started_at, 0.0), _LATEST) if math.isfinite(entry.started_at) else 0.0
+    values["cost_usd"] = _dollars(entry.cost_usd)
+    values["lines"] = [_fitting_line(line) for line in entry.lines]
+    return Entry(**values)
+
+
+def _fitting_line(line: Line) -> Line:
+    columns = filled_columns(Line, LedgerEntry)
+    values = {field.name: _fitting(getattr(line, field.name), limit_of(field)) for field in columns}
+    return Line(**values, cost_usd=_dollars(line.cost_usd))
+
+
+def _dollars(value: Decimal) -> Decimal:
+    return min(max(value, -MOST), MOST) if value.is_finite() else Decimal(0)
 
 
 def _fitting(value: Any, limit: int | None) -> Any:

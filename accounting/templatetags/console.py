@@ -1,5 +1,6 @@
 """How values read on the pages: times, durations, counts, outcomes."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.models import RequestRecord
+from accounting.money.price_book import number
 
 register = template.Library()
 
@@ -20,8 +22,12 @@ WORDS = {
     "modelalias": "model alias",
     "routetarget": "route target",
     "onetimelink": "one-time link",
+    "unknownmodelprice": "price of unknown models",
+    "ledgerentry": "ledger entry",
     "compatibilityrule": "compatibility rule",
+    "targetcontrol": "target",
     "compatibilitysuggestion": "compatibility suggestion",
+    "configproposal": "proposal",
 }
 
 
@@ -29,6 +35,12 @@ WORDS = {
 def grouped(value: int | None) -> str:
     """12345 as 12,345."""
     return "—" if value is None else f"{value:,}"
+
+
+@register.filter
+def rate(value: Decimal) -> str:
+    """A price without needless zeros."""
+    return number(value)
 
 
 @register.filter
@@ -42,6 +54,15 @@ def milliseconds(value: float | Decimal | None) -> str:
     if number < 120_000:
         return f"{number / 1000:.1f} s"
     return f"{number // 60_000:.0f} min {number % 60_000 / 1000:.0f} s"
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str:
+    """Money to the last digit that is not zero, and cents at least: $0.0123, $4.00."""
+    if value is None:
+        return "—"
+    whole, _, places = f"{abs(value):,.12f}".partition(".")
+    return f"{'-' if value < 0 else ''}${whole}.{places.rstrip('0'):0<2}"
 
 
 @register.filter
@@ -85,6 +106,26 @@ def outcome_pill(record: RequestRecord) -> SafeString:
 def spaced(name: str) -> str:
     """`modelalias` as words."""
     return WORDS.get(name, name.replace("_", " "))
+
+
+@register.filter
+def change_tone(action: str) -> str:
+    """The colour of `created`, `changed`, `removed`."""
+    return {"created": "good", "removed": "bad", "deleted": "bad"}.get(action, "info")
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A stored value as a person reads it."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {plain(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "\n".join(plain(part) for part in value)
+    return str(value)
 
 
 @register.filter

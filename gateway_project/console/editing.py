@@ -24,6 +24,8 @@ FIELDS: dict[str, type] = {
     "allowed_ips": LinesField,
     "tags": TagsField,
     "expires_at": MomentField,
+    "deprecated_on": MomentField,
+    "retires_on": MomentField,
 }
 
 

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 from django.db.models import Count, Q
 from django.urls import reverse
 
 from accounting.models import AuditEvent, Project, RequestRecord, Team, VirtualKey
+from accounting.money.price_store import still_unpriced
+from gateway_project.console.standing import read_standing
 from routing.conf import check_targets
 from routing.models import CompatibilitySuggestion, ModelAlias, Provider, Route, RouteTarget
+from routing.target_status import opened_of, ordered_of
+from routing.versions.fleet import Fleet
 
 WINDOW = timedelta(hours=1)
 MOST_READ = 5_000
@@ -82,6 +87,7 @@ class Overview:
     aliases: int
     recent: list[RequestRecord]
     events: list[AuditEvent]
+    fleet: Fleet
     more_problems: int = field(default=0)
 
     @property
@@ -116,8 +122,10 @@ def read_overview(now: datetime) -> Overview:
         .values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ]
     )
     accounts = list(
-        Provider.objects.annotate(has_credential=Q(credential__isnull=False))
-        .values_list("pk", "name", "enabled", "has_credential", "refresh__ok")
+        Provider.objects.annotate(
+            has_credential=Q(credential__isnull=False), opened=opened_of("name", now), ordered=ordered_of("pk", now)
+        )
+        .values_list("pk", "name", "enabled", "has_credential", "refresh__ok", "opened", "ordered")
         .order_by("name")[:500]
     )
     providers = [account[:4] for account in accounts]
@@ -125,12 +133,16 @@ def read_overview(now: datetime) -> Overview:
     routes = list(Route.objects.values_list("pk", "name", "enabled")[:1000])
     teams, projects = Team.objects.count(), Project.objects.count()
     keys, expiring = _keys(now)
+    standing = read_standing(now)
     problems = [
+        *(Problem(*each) for each in standing.problems),
         *_provider_problems(providers),
         *_refreshes(accounts),
+        *_targets(accounts),
         *_route_problems(routes),
         *_alias_problems(aliases),
         *_suggestions(),
+        *_unpriced(now),
         *expiring,
     ]
     return Overview(
@@ -146,6 +158,7 @@ def read_overview(now: datetime) -> Overview:
         aliases=len(aliases),
         recent=list(RequestRecord.objects.order_by("-started_at", "-id")[:8]),
         events=list(AuditEvent.objects.order_by("-id")[:6]),
+        fleet=standing.fleet,
     )
 
 
@@ -222,13 +235,26 @@ def _alias_problems(aliases: list[tuple[int, str, bool, str, bool]]) -> list[Pro
     ]
 
 
-def _refreshes(accounts: Sequence[tuple[int, str, bool, bool, bool | None]]) -> list[Problem]:
+def _refreshes(accounts: Sequence[tuple[Any, ...]]) -> list[Problem]:
     """Providers whose token cannot be fetched."""
     return [
         Problem(f"Provider {name}: its credential's token cannot be fetched.", _address("routing_provider", pk))
-        for pk, name, enabled, _, fetched in accounts
+        for pk, name, enabled, _, fetched, *_ in accounts
         if enabled and fetched is False
     ]
+
+
+def _targets(accounts: Sequence[tuple[Any, ...]]) -> list[Problem]:
+    """Targets that take no requests now, one for each provider: by their breaker, or because somebody ordered it."""
+    address = reverse("admin:routing_targetcontrol_changelist")
+    found = []
+    for _, name, enabled, _, _, opened, ordered in accounts:
+        if enabled and opened:
+            found.append(Problem(f"{name}: {opened} fails, its breaker is open.", f"{address}?provider={name}"))
+        if enabled and ordered:
+            text = f"{name}: {ordered} gets no requests, by order of an administrator."
+            found.append(Problem(text, f"{address}?provider={name}", serious=False))
+    return found
 
 
 def _suggestions() -> list[Problem]:
@@ -241,6 +267,22 @@ def _suggestions() -> list[Problem]:
     address = reverse("admin:routing_compatibilityrule_changelist")
     return [
         Problem(f"An upstream refused the beta {names[0]}{more}: decide what becomes of it.", address, serious=False)
+    ]
+
+
+def _unpriced(now: datetime) -> list[Problem]:
+    """Models that were used lately and have no price."""
+    found = still_unpriced(now)
+    if not found:
+        return []
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    what = "fast mode of the model" if found[0].fast else "model"
+    return [
+        Problem(
+            f"The {what} {found[0].model}{more} has no price.",
+            reverse("admin:accounting_price_changelist"),
+            serious=False,
+        )
     ]
 
 

@@ -27,7 +27,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("routing", "Provider", "Providers"),
             ("routing", "Route", "Routes"),
             ("routing", "ModelAlias", "Aliases"),
+            ("routing", "Shadow", "Drafts"),
+            ("routing", "TargetControl", "Targets"),
             ("routing", "CompatibilityRule", "Compatibility"),
+            ("routing", "ConfigVersion", "Versions"),
+            ("routing", "ConfigProposal", "Proposals"),
         ),
     ),
     (
@@ -39,8 +43,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("accounting", "Membership", "Memberships"),
         ),
     ),
+    ("Money", (("accounting", "Price", "Prices"),)),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
-    ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
+    (
+        "History",
+        (
+            ("accounting", "RequestRecord", "Requests"),
+            ("accounting", "LedgerEntry", "Ledger"),
+            ("accounting", "AuditEvent", "Audit events"),
+        ),
+    ),
 )
 
 
@@ -83,6 +95,9 @@ class ConsoleSite(admin.AdminSite):
                 for app, model, title in members
                 if (app, model) in known and app_label in (None, app)
             ]
+            if name == "Routing" and app_label in (None, "routing"):
+                address = reverse("admin:routing_route_explain")
+                models.append({"name": "Explain a request", "object_name": "Explain", "admin_url": address})
             if models:
                 groups.append(
                     {"name": name, "app_label": name.lower(), "app_url": reverse("admin:index"), "models": models}

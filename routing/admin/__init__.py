@@ -1,5 +1,6 @@
-"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility."""
+"""Routing in the console: providers with their credential, routes with their targets, aliases, compatibility, targets,
+drafts, versions."""
 
-from routing.admin import aliases, compatibility, providers, routes
+from routing.admin import aliases, compatibility, proposals, providers, routes, shadows, targets, versions
 
-__all__ = ["aliases", "compatibility", "providers", "routes"]
+__all__ = ["aliases", "compatibility", "proposals", "providers", "routes", "shadows", "targets", "versions"]

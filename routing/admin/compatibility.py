@@ -11,15 +11,17 @@ from django.urls import URLPattern, path
 
 from accounting.audit.changes import changing
 from gateway_project.console.access import actor_of
-from gateway_project.console.editing import ConsoleAdmin, change_set, sentences
+from gateway_project.console.editing import change_set, sentences
 from gateway_project.console.fields import LinesField
 from gateway_project.console.forms import VersionedForm
 from routing.admin.compatibility_list import MOST_UNNAMED, UPSTREAMS, effect, filters, narrowed, read_rows
+from routing.admin.why import PutOff, RoutingAdmin, put_aside, settle
 from routing.compatibility import State, accept, decide, delete_rule, dismiss, save_rule
 from routing.formats.compat import ANY, BETA, Rule
 from routing.formats.compat_rules import SHIPPED
 from routing.models import CompatibilityRule, CompatibilitySuggestion
 from routing.observations import Value
+from routing.versions.proposals import Wish
 
 MOST_SUGGESTIONS = 50
 MOST_DECIDED = 20
@@ -41,7 +43,7 @@ class RuleForm(VersionedForm):
 
 
 @admin.register(CompatibilityRule)
-class CompatibilityRuleAdmin(ConsoleAdmin):
+class CompatibilityRuleAdmin(RoutingAdmin):
     form = RuleForm
     fieldsets = (
         (None, {"fields": ("kind", "name", ("upstream_format", "model"), "enabled")}),
@@ -117,7 +119,10 @@ class CompatibilityRuleAdmin(ConsoleAdmin):
                     )
                 else:
                     text = f"Dismissed: {dismiss(change, int(number)).name} goes on as it did."
+                settle(change, Wish())
             messages.success(request, text)
+        except PutOff as waiting:
+            return put_aside(request, waiting)
         except ValidationError as error:
             messages.error(request, sentences(error))
         return HttpResponseRedirect(self.list_address())
@@ -131,10 +136,13 @@ class CompatibilityRuleAdmin(ConsoleAdmin):
         try:
             with changing(actor_of(request)) as change:
                 rule = decide(change, Value(BETA, name, upstream, ANY), request.POST.get("action", ""))
+                settle(change, Wish())
             word = "passes" if rule.action == "pass" else "is left out"
             messages.success(
                 request, f"From now on {rule.name} {word} on the way to {UPSTREAMS[rule.upstream_format]}."
             )
+        except PutOff as waiting:
+            return put_aside(request, waiting)
         except ValidationError as error:
             messages.error(request, sentences(error))
         return HttpResponseRedirect(self.list_address())

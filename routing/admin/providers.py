@@ -14,18 +14,21 @@ from django.utils.safestring import SafeString
 from accounting.audit.changes import changing
 from accounting.templatetags.console import pill
 from gateway_project.console.access import actor_of
-from gateway_project.console.editing import ConsoleAdmin, change_set
+from gateway_project.console.editing import change_set
 from routing.admin.credential_form import FIELD_NAMES, KIND_LABELS, ProviderForm
+from routing.admin.targets import targets_context
+from routing.admin.why import RoutingAdmin
 from routing.models import Credential, CredentialRefresh, Provider
 from routing.proxy.probe import probe
 from routing.services import delete_provider, save_provider
 
 RESULT = "probe_result"
 LONGEST_MODEL = 300
+CHECKS = "One small request when there is no traffic, or when a breaker waits for a probe. Each costs one token."
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConsoleAdmin):
+class ProviderAdmin(RoutingAdmin):
     form = ProviderForm
     list_display = ("name", "format", "base_url", "credential_state", "target_count", "requests", "state")
     list_filter = ("format", "enabled")
@@ -45,6 +48,7 @@ class ProviderAdmin(ConsoleAdmin):
             (None, {"fields": ("name", "format", "base_url", ("region", "project"), "enabled")}),
             ("Credential", {"fields": credential, "description": "Stored encrypted; secrets are never shown again."}),
             ("Waiting, in seconds, and limits", {"fields": (*waits, "allow_private_addresses")}),
+            ("Health checks", {"fields": (("check_interval", "check_model"),), "description": CHECKS}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -93,6 +97,7 @@ class ProviderAdmin(ConsoleAdmin):
             models = provider.targets.order_by("model").values_list("model", flat=True).distinct()[:50]
             context["test_models"] = list(models)
             context["refresh"] = CredentialRefresh.objects.filter(provider=provider).first()
+            context.update(targets_context(request, provider.name))
             context["records_address"] = reverse("admin:accounting_requestrecord_changelist")
         return super().render_change_form(request, context, *args, **kwargs)
 

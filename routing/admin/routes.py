@@ -2,20 +2,29 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
+from gateway_project.console.editing import ConsoleInline, change_set
 from gateway_project.console.fields import ChoicesField
 from gateway_project.console.forms import VersionedForm, VersionedFormSet
+from routing.admin.condition_field import ConditionsField
+from routing.admin.explain import explain_view
+from routing.admin.previewing import PreviewingAdmin
+from routing.condition_lines import LEGEND
 from routing.conf import RETRYABLE, check_targets
+from routing.connections import problems_of_route
 from routing.models import Route, RouteTarget
+from routing.previews import callers_of, read_sample
 from routing.selectors import who_serves
 from routing.services import delete_route, save_route
 
@@ -38,7 +47,12 @@ class RouteForm(VersionedForm):
         labels=RETRY_LABELS,
         required=False,
         initial=list(RETRYABLE),
-        help_text="Failures after which the next target is asked.",
+        help_text="Failures after which the next target is asked. 400, 413 and 422 never count.",
+    )
+    conditions = ConditionsField(
+        label="Conditions",
+        required=False,
+        help_text="One condition on a line; the first that holds decides. All tests of a line must hold.",
     )
 
     class Meta:
@@ -51,6 +65,29 @@ class RouteForm(VersionedForm):
         field = self.fields["retry_on"]
         assert isinstance(field, ChoicesField)
         field.allow({**RETRY_LABELS, **kept})
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            for name, sentence in problems_of_route(self.instance):
+                self.add_error(name, sentence)
+
+
+class TargetForm(VersionedForm):
+    max_concurrent = forms.IntegerField(
+        label="At once",
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        initial=0,
+        help_text="Most calls under way at once, in each server process; 0 is no limit.",
+    )
+
+    def clean_max_concurrent(self) -> int:
+        """Left empty it is no limit; a form that does not ask for it leaves it as it is."""
+        if self.add_prefix("max_concurrent") not in self.data:
+            return int(self.instance.max_concurrent)
+        return self.cleaned_data["max_concurrent"] or 0
 
 
 class TargetFormSet(VersionedFormSet):
@@ -76,8 +113,9 @@ def _judged(form: Any) -> tuple[bool, int, bool]:
 
 class TargetInline(ConsoleInline):
     model = RouteTarget
+    form = TargetForm
     formset = TargetFormSet
-    row_fields = ("provider", "model", "tier", "weight", "enabled")
+    row_fields = ("provider", "model", "tier", "weight", "max_concurrent", "enabled")
     verbose_name = "target"
     verbose_name_plural = "targets, in their order: tier 0 first"
 
@@ -89,7 +127,7 @@ class TargetInline(ConsoleInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConsoleAdmin):
+class RouteAdmin(PreviewingAdmin):
     form = RouteForm
     inlines = (TargetInline,)
     list_display = ("name", "strategy", "sticky", "target_count", "alias_count", "state")
@@ -101,9 +139,24 @@ class RouteAdmin(ConsoleAdmin):
         (None, {"fields": ("name", ("strategy", "sticky"), "enabled")}),
         (
             "When a call fails",
-            {"fields": ("retry_on", ("max_attempts", "cooldown"), ("breaker_failures", "breaker_window"))},
+            {"fields": ("retry_on", ("max_attempts", "deadline"), ("cooldown", "breaker_failures", "breaker_window"))},
         ),
+        ("Requests for another route", {"fields": ("conditions",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look sees the conditions as those do who write them."""
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return (*self.fieldsets[:-1], (self.fieldsets[-1][0], {"fields": ("conditions_as_lines",)}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.has_change_permission(request, obj) else ("conditions_as_lines",)
+
+    @admin.display(description="conditions")
+    def conditions_as_lines(self, route: Route) -> SafeString | str:
+        lines = ConditionsField().prepare_value(route.conditions)
+        return format_html('<span class="said mono">{}</span>', lines) if lines else "—"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         counts = {"n_targets": Count("targets", distinct=True), "n_aliases": Count("aliases", distinct=True)}
@@ -127,8 +180,18 @@ class RouteAdmin(ConsoleAdmin):
         delete_route(change_set(request), obj)
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.who_serves_view)
-        return [path("who-serves/", page, name="routing_route_who_serves"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("who-serves/", wrap(self.who_serves_view), name="routing_route_who_serves"),
+            path("explain/", wrap(self.explain_view), name="routing_route_explain"),
+            *super().get_urls(),
+        ]
+
+    def explain_view(self, request: HttpRequest) -> HttpResponse:
+        """What would become of a request, pasted or stored."""
+        if not self.has_view_permission(request):
+            return self.admin_site.login(request)
+        return explain_view(request, self.opts)
 
     def who_serves_view(self, request: HttpRequest) -> HttpResponse:
         """Which alias, route and targets serve a name (`?model=`)."""
@@ -139,7 +202,11 @@ class RouteAdmin(ConsoleAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         route = kwargs.get("obj")
+        context["legend"] = LEGEND
         if route is not None:
+            sample = read_sample(timezone.now())
+            name = _stored_name(route.pk)
+            context.update(sample=sample, callers=callers_of(sample, lambda each: each.route == name))
             aliases = list(route.aliases.order_by("name")[:200])
             context["aliases"] = aliases
             first = next((alias.name for alias in aliases if alias.enabled and "*" not in alias.name), "")
@@ -157,6 +224,11 @@ class RouteAdmin(ConsoleAdmin):
     @admin.display(description="state", ordering="enabled")
     def state(self, route: Route) -> SafeString:
         return pill("enabled", "good") if route.enabled else pill("disabled")
+
+
+def _stored_name(pk: int) -> str:
+    """The route's name as records have it, whatever the form says."""
+    return str(Route.objects.values_list("name", flat=True).get(pk=pk))
 
 
 def _preview(request: HttpRequest, name: str = "") -> dict[str, Any]:

@@ -9,9 +9,14 @@ from typing import Any
 
 import yaml
 
-from accounting.models import Membership, Project, Team, VirtualKey
+from accounting.models import Membership, Price, Project, Team, VirtualKey
+from accounting.models.prices import FAST_NAMES, LONG_NAMES
+from accounting.money.price_book import RATE_NAMES
+from accounting.money.price_store import own_prices, unknown_price
 from gateway_project.crypto import UnreadableSecret
 from routing.conf import CREDENTIAL_KINDS
+from routing.declarative.deprecation import exported as exported_deprecation
+from routing.declarative.exporting_limits import Limits, organization_entry, read_limits, user_entries
 from routing.declarative.substitution import escaped
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 
@@ -46,14 +51,20 @@ class _Export:
 
 def export_config() -> Exported:
     """Everything that `import_config` would take, always in the same order. Revoked keys are left out: they are over."""
-    export = _Export()
-    document = {
+    export, limits = _Export(), read_limits()
+    document: Entry = {
         "version": 1,
         "providers": [_provider(export, provider) for provider in Provider.objects.order_by("name")],
         "routes": _routes(),
         "aliases": [_alias(alias) for alias in ModelAlias.objects.select_related("route").order_by("name")],
-        "teams": _teams(export),
+        "teams": _teams(export, limits),
+        "prices": [_price(price) for price in own_prices()],
+        "unknown_model_price": {name: getattr(unknown_price(), name) for name in RATE_NAMES},
     }
+    if organization := organization_entry(limits):
+        document["organization"] = organization
+    if users := user_entries(limits):
+        document["users"] = users
     text = yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120)
     return Exported(text, export.variables, tuple(export.notes))
 
@@ -73,6 +84,7 @@ def _provider(export: _Export, provider: Provider) -> Entry:
         "max_connections": provider.max_connections,
         "on_client_disconnect": provider.on_client_disconnect,
         "allow_private_addresses": provider.allow_private_addresses,
+        "check": {"interval": provider.check_interval, "model": provider.check_model},
     }
 
 
@@ -116,6 +128,7 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
                 "model": target.model,
                 "tier": target.tier,
                 "weight": target.weight,
+                "max_concurrent": target.max_concurrent,
                 "enabled": target.enabled,
             }
             for target in targets
@@ -123,7 +136,9 @@ def _route(route: Route, targets: Sequence[RouteTarget]) -> Entry:
         "max_attempts": route.max_attempts,
         "retry_on": route.retry_on,
         "cooldown": route.cooldown,
+        "deadline": route.deadline,
         "breaker": {"failures": route.breaker_failures, "window": route.breaker_window},
+        "conditions": route.conditions,
     }
 
 
@@ -133,10 +148,29 @@ def _alias(alias: ModelAlias) -> Entry:
         "route": alias.route.name,
         "display_name": alias.display_name,
         "enabled": alias.enabled,
+        "deprecation": exported_deprecation(alias),
     }
 
 
-def _teams(export: _Export) -> list[Entry]:
+def _price(price: Price) -> Entry:
+    """A row that somebody has added; what ships with the gateway is there anyway."""
+    entry: Entry = {"provider": price.provider, "model": price.model, "valid_from": price.valid_from}
+    entry |= {name: getattr(price, name) for name in RATE_NAMES}
+    if price.long_above is not None:
+        entry["long_context"] = {"above": price.long_above, **_five(price, LONG_NAMES)}
+    if price.fast_input is not None:
+        entry["fast"] = _five(price, FAST_NAMES)
+    entry["batch_multiplier"] = price.batch_multiplier
+    entry["geo_multipliers"] = {name: Decimal(value) for name, value in sorted(price.geo_multipliers.items())}
+    entry["web_search_per_1000"] = price.web_search_per_1000
+    return entry
+
+
+def _five(price: Price, columns: Sequence[str]) -> Entry:
+    return {name: getattr(price, column) for name, column in zip(RATE_NAMES, columns, strict=True)}
+
+
+def _teams(export: _Export, limits: Limits) -> list[Entry]:
     members: dict[int, list[Entry]] = {}
     for member in Membership.objects.select_related("user").order_by("user__email"):
         members.setdefault(member.team_id, []).append({"email": member.user.email, "role": member.role})
@@ -145,13 +179,16 @@ def _teams(export: _Export) -> list[Entry]:
         keys.setdefault(key.project_id, []).append(key)
     projects: dict[int, list[Entry]] = {}
     for project in Project.objects.select_related("team").order_by("team__name", "name"):
-        entry = _project(export, project, keys.get(project.pk, []))
+        entry = _project(export, project, keys.get(project.pk, []), limits)
         projects.setdefault(project.team_id, []).append(entry)
     _note_owners(export, {entry["email"] for each in members.values() for entry in each}, keys)
-    return [_team(team, members.get(team.pk, []), projects.get(team.pk, [])) for team in Team.objects.order_by("name")]
+    return [
+        _team(team, members.get(team.pk, []), projects.get(team.pk, []), limits)
+        for team in Team.objects.order_by("name")
+    ]
 
 
-def _team(team: Team, members: list[Entry], projects: list[Entry]) -> Entry:
+def _team(team: Team, members: list[Entry], projects: list[Entry], limits: Limits) -> Entry:
     return {
         "name": team.name,
         "display_name": team.display_name,
@@ -159,17 +196,19 @@ def _team(team: Team, members: list[Entry], projects: list[Entry]) -> Entry:
         "allowed_models": team.allowed_models,
         "capture": team.capture,
         "enabled": team.enabled,
+        **limits.of("team", team.pk),
         "members": members,
         "projects": projects,
     }
 
 
-def _project(export: _Export, project: Project, keys: Sequence[VirtualKey]) -> Entry:
+def _project(export: _Export, project: Project, keys: Sequence[VirtualKey], limits: Limits) -> Entry:
     return {
         "name": project.name,
         "display_name": project.display_name,
         "enabled": project.enabled,
-        "keys": [_key(export, project, key) for key in keys],
+        **limits.of("project", project.pk),
+        "keys": [{**_key(export, project, key), **limits.of("key", key.pk)} for key in keys],
     }
 
 
@@ -211,10 +250,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Decimal):
-        return int(value) if value == int(value) else float(value)
+        return int(value) if value == int(value) else _number(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value) if isinstance(value, _Reference) else _text(value)
+
+
+def _number(value: Decimal) -> float | str:
+    """A number where it is exact as one, else a text."""
+    return float(value) if Decimal(repr(float(value))) == value else f"{value.normalize():f}"
 
 
 def _text(value: Any) -> Any:

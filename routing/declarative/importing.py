@@ -13,13 +13,22 @@ from routing.declarative.problems import ConfigRefused, Problem
 from routing.declarative.references import check_references
 from routing.declarative.schema import parse
 from routing.declarative.substitution import substitute
+from routing.declarative.write_limits import write_organization, write_users
+from routing.declarative.write_prices import write_prices
 from routing.declarative.write_routing import write_routing
 from routing.declarative.write_teams import write_teams
 from routing.declarative.writing import PRUNED, Import
 
 ACTOR = Actor("import_config", "command")
 _WORDS = {"pruned": "disabled", "deleted": "removed", "rotated": "changed"}
-_NOUNS = {"modelalias": "alias", "routetarget": "target", "virtualkey": "key", "membership": "member"}
+_NOUNS = {
+    "modelalias": "alias",
+    "routetarget": "target",
+    "virtualkey": "key",
+    "membership": "member",
+    "unknownmodelprice": "the",
+    "ratelimit": "rate limit",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,16 @@ class _NotKept(Exception):
 
 
 def import_config(
-    data: bytes, *, environ: Mapping[str, str], prune: bool = False, dry_run: bool = False, actor: Actor = ACTOR
+    data: bytes,
+    *,
+    environ: Mapping[str, str],
+    prune: bool = False,
+    dry_run: bool = False,
+    actor: Actor = ACTOR,
+    reason: str = "",
 ) -> Imported:
-    """Applies a configuration file in one transaction, or with `dry_run` finds out what it would do.
+    """Applies a configuration file in one transaction, or with `dry_run` finds out what it would do. `reason` is kept with
+    the version that it makes.
 
     Raises ConfigRefused with every problem of the file; nothing is changed then.
     """
@@ -57,11 +73,15 @@ def import_config(
     result = Imported((), (), ())
     try:
         with changing(actor) as change:
+            change.reason = reason
             last = AuditEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
             check_references(root, problems)
             run = Import(change, prune)
             write_routing(run, root)
+            write_organization(run, root)
             write_teams(run, root.lists.get("teams", []))
+            write_users(run, root.lists.get("users", []))
+            write_prices(run, root)
             problems += run.problems
             result = Imported(_account(last, actor), _keys(run), tuple(run.notes))
             if problems or dry_run:

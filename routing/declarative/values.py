@@ -10,6 +10,7 @@ from routing.declarative.substitution import Substituted, Unknown
 
 Reader = Callable[[Any], Any]
 T = TypeVar("T")
+MOST_LARGE = 10**15
 MOST = 2_147_483_647  # what every database keeps in a whole number
 
 
@@ -71,6 +72,69 @@ def seconds(value: Any) -> Decimal:
     if not number.is_finite():
         raise Wrong("not a number of seconds")
     return number
+
+
+def large_number(value: Any) -> int:
+    if isinstance(value, Substituted) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value.strip()[:20])
+    if isinstance(value, Unknown):
+        raise Unreadable
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Wrong("not a whole number")
+    if not 1 <= value <= MOST_LARGE:
+        raise Wrong(f"not between 1 and {MOST_LARGE}")
+    return value
+
+
+def money(value: Any) -> Decimal:
+    """Dollars, as a number or as a decimal text."""
+    if isinstance(value, Unknown):
+        raise Unreadable
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Wrong("not an amount of dollars")
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise Wrong("not an amount of dollars") from None
+    if not amount.is_finite():
+        raise Wrong("not an amount of dollars")
+    return amount
+
+
+def percentages(value: Any) -> list[int]:
+    return [each for _, each in read_each(whole_number, enumerate(_list(value)))]
+
+
+def temporary_raise(value: Any) -> dict[str, Any]:
+    """`{amount: 100, until: 2026-12-24, reason: …}`; null for none."""
+    if value is None:
+        return {}
+    readers: dict[str, Reader] = {"amount": money, "until": point_in_time, "reason": text}
+    given = mapping(value)
+    parts: list[tuple[Path, str]] = [((str(name),), "unknown key") for name in given if name not in readers]
+    parts += [((name,), "required") for name in readers if given.get(name) is None]
+    if parts:
+        raise Wrong(parts=parts)
+    return dict(item for name, each in given.items() for item in read_each(readers[name], [(name, each)]))
+
+
+def amount(value: Any) -> Decimal:
+    """A number that is not negative, exactly as it is written; a decimal text is one, too."""
+    try:
+        number = money(value)
+    except Wrong:
+        raise Wrong("not a number") from None
+    if number < 0:
+        raise Wrong("not a number that is zero or more")
+    return number
+
+
+def moment(value: Any) -> datetime:
+    """A point in time that has to be one."""
+    found = point_in_time(value)
+    if found is None:
+        raise Wrong("not a date")
+    return found
 
 
 def yes_or_no(value: Any) -> bool:

@@ -6,8 +6,12 @@ from django.core.exceptions import ValidationError
 
 from routing import services
 from routing.conf import check_targets
+from routing.connections import broken
+from routing.declarative.deprecation import KEYS as DEPRECATION_KEYS
+from routing.declarative.problems import Path, Problem
 from routing.declarative.schema import Item
 from routing.declarative.writing import Import, assign
+from routing.links import Broken
 from routing.models import ModelAlias, Provider, Route, RouteTarget
 
 _PROVIDER_KEYS = (
@@ -23,14 +27,28 @@ _PROVIDER_KEYS = (
     "on_client_disconnect",
     "allow_private_addresses",
 )
+_ALIAS_NAMES = {field: ("deprecation", key) for key, field in DEPRECATION_KEYS.items()}
+_ROUTE_KEYS = (
+    "name",
+    "strategy",
+    "sticky",
+    "max_attempts",
+    "retry_on",
+    "cooldown",
+    "deadline",
+    "conditions",
+)
+_PROVIDER_NAMES = {"check_interval": ("check", "interval"), "check_model": ("check", "model")}
 _ROUTE_NAMES = {"breaker_failures": ("breaker", "failures"), "breaker_window": ("breaker", "window")}
 
 
 def write_routing(run: Import, root: Item) -> None:
     """Providers come before the routes that are judged by them, routes before the aliases that lead there."""
+    before = {each for found in broken() for each in found}
     providers = _write_providers(run, root.lists.get("providers", []))
     routes = _write_routes(run, root.lists.get("routes", []), providers)
     _write_aliases(run, root.lists.get("aliases", []), routes)
+    _judge_links(run, root, before)
 
 
 def _write_providers(run: Import, items: list[Item]) -> dict[str, Provider]:
@@ -41,8 +59,11 @@ def _write_providers(run: Import, items: list[Item]) -> dict[str, Provider]:
         if provider._state.adding:
             run.require(item, "base_url", "credential")
         assign(provider, item, *_PROVIDER_KEYS)
+        check = item.values.get("check", {})
+        provider.check_interval = check.get("interval", provider.check_interval)
+        provider.check_model = check.get("model", provider.check_model)
         run.switch(provider, item, f"the provider {name}")
-        run.attempt(item, partial(_save_provider, run, item, provider))
+        run.attempt(item, partial(_save_provider, run, item, provider), _PROVIDER_NAMES)
         stored[name] = provider
     named = {item.values["name"] for item in items}
     run.disable(provider for name, provider in sorted(stored.items()) if name not in named)
@@ -65,7 +86,7 @@ def _write_routes(run: Import, items: list[Item], providers: dict[str, Provider]
     for item in items:
         name = item.values["name"]
         route = stored.get(name) or Route(name=name)
-        assign(route, item, "name", "strategy", "sticky", "max_attempts", "retry_on", "cooldown")
+        assign(route, item, *_ROUTE_KEYS)
         breaker = item.values.get("breaker", {})
         route.breaker_failures = breaker.get("failures", route.breaker_failures)
         route.breaker_window = breaker.get("window", route.breaker_window)
@@ -107,7 +128,7 @@ def _targets(run: Import, item: Item, route: Route, providers: dict[str, Provide
         row = stored.pop((provider.name, each.values["model"]), None)
         row = row or RouteTarget(route=route, provider=provider, model=each.values["model"])
         row.provider = provider  # as this run has it, not as it was read
-        assign(row, each, "tier", "weight")
+        assign(row, each, "tier", "weight", "max_concurrent")
         run.switch(row, each, f"the target {provider.name}: {row.model} of the route {route.name}")
         sound = run.attempt(each, partial(_checked, row)) is not None and sound
         mentioned.append(row)
@@ -134,11 +155,13 @@ def _write_aliases(run: Import, items: list[Item], routes: dict[str, Route]) -> 
         if alias._state.adding and not run.require(item, "route"):
             continue
         assign(alias, item, "display_name")
+        for field, value in item.values.get("deprecation", {}).items():
+            setattr(alias, field, value)
         run.switch(alias, item, f"the alias {name}")
         route = routes.get(item.values.get("route", ""))
         if route is not None and not route._state.adding:
             alias.route = route
-        run.attempt(item, partial(_save_alias, run, item, alias))
+        run.attempt(item, partial(_save_alias, run, item, alias), _ALIAS_NAMES)
 
 
 def _save_alias(run: Import, item: Item, alias: ModelAlias) -> None:
@@ -146,4 +169,30 @@ def _save_alias(run: Import, item: Item, alias: ModelAlias) -> None:
         alias.clean_fields(exclude=["route"])
         alias.clean()
         return
-    services.save_alias(run.change, alias)
+    services.store_alias(run.change, alias)
+
+
+def _judge_links(run: Import, root: Item, before: set[Broken]) -> None:
+    """Conditions and successors are judged when all is written: each may lead to what stands further down in the file.
+
+    What the file does not mention is reported only if this import has broken it.
+    """
+    if run.problems:
+        return  # what leads nowhere may be a consequence
+    routes, aliases = broken()
+    for section, found, steps in (("routes", routes, _of_condition), ("aliases", aliases, _of_successor)):
+        items = {item.values["name"]: item for item in root.lists.get(section, [])}
+        for each in found:
+            item = items.get(each.name)
+            if item is not None and not item.broken:
+                run.problems.append(Problem((*item.path, *steps(item, each)), each.text))
+            elif item is None and each not in before:
+                run.problems.append(Problem((section,), f"{each.name}: {each.text}"))
+
+
+def _of_condition(item: Item, fault: Broken) -> Path:
+    return ("conditions", fault.place, "route") if "conditions" in item.values else ()
+
+
+def _of_successor(item: Item, fault: Broken) -> Path:
+    return ("deprecation", "successor") if "deprecation" in item.values else ()

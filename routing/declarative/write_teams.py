@@ -7,6 +7,7 @@ from accounting.models import Membership, Project, Team, User, VirtualKey
 from gateway_project.crypto import Secret
 from routing.declarative.problems import Path
 from routing.declarative.schema import Item
+from routing.declarative.write_limits import write_limits
 from routing.declarative.writing import Import, assign
 
 _KEY_NAMES: dict[str, Path] = {"expires_at": ("expires",)}
@@ -24,6 +25,7 @@ def write_teams(run: Import, items: list[Item]) -> None:
         run.attempt(item, partial(run.change.save, team))
         if not team._state.adding:
             _write_members(run, item.lists.get("members", []), team, people)
+            write_limits(run, item, team)
             written.append((item, team))
     for item, team in written:  # only now: an owner may be a member of a team further down
         _write_projects(run, item.lists.get("projects", []), team, people)
@@ -72,6 +74,7 @@ def _write_projects(run: Import, items: list[Item], team: Team, people: _People)
         run.switch(project, item, f"the project {team.name}/{name}")
         run.attempt(item, partial(run.change.save, project))
         if not project._state.adding:
+            write_limits(run, item, project)
             _write_keys(run, item.lists.get("keys", []), project, people)
     named = {item.values["name"] for item in items}
     run.disable(project for name, project in sorted(stored.items()) if name not in named)
@@ -83,10 +86,12 @@ def _write_keys(run: Import, items: list[Item], project: Project, people: _Peopl
         _settle_owner(run, item, f"{project.team.name}/{project.name}/{item.values['name']}")
         key = stored.get(item.values["name"])
         if key is None:
-            run.attempt(item, partial(_create_key, run, item, project, people), _KEY_NAMES)
+            key = run.attempt(item, partial(_create_key, run, item, project, people), _KEY_NAMES)
         else:
             key.project = project
             run.attempt(item, partial(_change_key, run, item, key, people), _KEY_NAMES)
+        if key is not None:
+            write_limits(run, item, key)
     named = {item.values["name"] for item in items}
     run.disable(key for name, key in sorted(stored.items()) if name not in named and key.revoked_at is None)
 
@@ -100,7 +105,7 @@ def _settle_owner(run: Import, item: Item, name: str) -> None:
         run.notes.append(f"the key {name} is a service key; its owner is not used")
 
 
-def _create_key(run: Import, item: Item, project: Project, people: _People) -> None:
+def _create_key(run: Import, item: Item, project: Project, people: _People) -> VirtualKey:
     given = item.values
     key, secret = services.create_key(
         run.change,
@@ -117,6 +122,7 @@ def _create_key(run: Import, item: Item, project: Project, people: _People) -> N
     )
     if "secret" not in given:
         run.created.append((key, secret))
+    return key
 
 
 def _change_key(run: Import, item: Item, key: VirtualKey, people: _People) -> Secret | None:

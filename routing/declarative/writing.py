@@ -9,7 +9,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import Model
 
 from accounting.audit.changes import ChangeSet
-from accounting.models import AuditEvent, Project, Team, VirtualKey
+from accounting.models import AuditEvent, Budget, Project, RateLimit, Team, VirtualKey
 from gateway_project.crypto import Secret
 from routing.declarative.problems import Path, Problem
 from routing.declarative.schema import Item
@@ -17,7 +17,7 @@ from routing.models import ModelAlias, Provider, Route, RouteTarget
 
 PRUNED = "pruned"  # the audit log's word for what an import disabled because the file does not mention it
 T = TypeVar("T")
-Enabled = Provider | Route | RouteTarget | ModelAlias | Team | Project | VirtualKey
+Enabled = Provider | Route | RouteTarget | ModelAlias | Team | Project | VirtualKey | Budget | RateLimit
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Reads usage beside the lines of a batch's results, and never touches them. No I/O."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,11 +33,13 @@ class ResultsMeter:
     """Takes the chunks of a results file as they pass, cut anywhere. `usages` has the sum of each model's calls.
 
     Every call counts by the model that its own message names. `finish` takes the last line, whether or not it is ended.
+    `on_call` is told every call by itself: prices can depend on how long its prompt was.
     """
 
-    __slots__ = ("_held", "_size", "doubtful", "lines", "usages")
+    __slots__ = ("_held", "_on_call", "_size", "doubtful", "lines", "usages")
 
-    def __init__(self) -> None:
+    def __init__(self, on_call: Callable[[str, Usage], None] | None = None) -> None:
+        self._on_call = on_call
         self.usages: dict[str, Usage] = {}
         self.lines = 0
         self.doubtful = False  # something could not be read
@@ -80,12 +83,17 @@ class ResultsMeter:
         if result is None or result.message is None:
             return  # errored, canceled, expired: nothing was used
         usage = Usage()
+        usage.named(result.message.model)
         usage.update(result.message.usage)
+        if not (usage.input_known and usage.output_known):
+            usage.doubt("usage")
         self._add(result.message.model, usage)
 
     def _add(self, model: str, usage: Usage) -> None:
         if model not in self.usages and len(self.usages) >= MOST_MODELS:
             model, self.doubtful = next(iter(self.usages)), True
+        if self._on_call is not None:
+            self._on_call(model, usage)
         total = self.usages.setdefault(model, Usage())
         total.input += usage.input
         total.output += usage.output
@@ -94,4 +102,4 @@ class ResultsMeter:
         total.cache_write_1h += usage.cache_write_1h
         total.web_searches += usage.web_searches
         total.seen = True
-        total.doubtful = total.doubtful or usage.doubtful or not usage.seen
+        total.doubtful = total.doubtful or usage.doubtful

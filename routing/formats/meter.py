@@ -10,7 +10,8 @@ import msgspec
 
 from accounting.money.usage import Usage
 from routing.formats.anthropic import ErrorObject
-from routing.formats.base import Event
+from routing.formats.base import Event, Headers, header
+from routing.formats.stream_json import METRICS, counts
 
 MOST_HELD = 64 * 1024 * 1024  # bytes of one event that has not ended; beyond it the stream is passed on unread
 
@@ -35,17 +36,37 @@ class _Event(msgspec.Struct):
     message: _Message | None = None
     usage: Any = None
     error: msgspec.Raw = msgspec.Raw()
+    metrics: Any = msgspec.field(default=None, name=METRICS)
 
 
 class _Answer(msgspec.Struct):
     usage: Any = None
+    model: Any = None
 
 
+class _Block(msgspec.Struct):
+    text: str = ""
+    thinking: str = ""
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Content(msgspec.Struct):
+    content: list[_Block] = []
+
+
+_content = msgspec.json.Decoder(_Content)
 _delta = msgspec.json.Decoder(_DeltaEvent)
 _event = msgspec.json.Decoder(_Event)
 _error = msgspec.json.Decoder(ErrorObject)
 _answer = msgspec.json.Decoder(_Answer)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_COUNT_HEADERS = {
+    "inputTokenCount": b"x-amzn-bedrock-input-token-count",
+    "outputTokenCount": b"x-amzn-bedrock-output-token-count",
+    "cacheReadInputTokenCount": b"x-amzn-bedrock-cache-read-input-token-count",
+    "cacheWriteInputTokenCount": b"x-amzn-bedrock-cache-write-input-token-count",
+}
 
 _DELTA = b"event: content_block_delta\ndata: "
 _READ = ("message_start", "message_delta", "message_stop", "error")
@@ -123,7 +144,8 @@ class StreamMeter:
         self._held.append(chunk)
         self._size += len(chunk)
         if self._size > MOST_HELD:
-            self.blind = self.usage.doubtful = True
+            self.blind = True
+            self.usage.doubt("unreadable")
             self._held.clear()
 
     def _count(self, data: bytes) -> None:
@@ -147,11 +169,13 @@ class StreamMeter:
         if event.type == "content_block_delta":
             self._count(data)
         elif event.type == "message_start" and event.message is not None:
+            self.usage.named(event.message.model)
             self.usage.update(event.message.usage)
         elif event.type == "message_delta":
             self.usage.update(event.usage)
         elif event.type == "message_stop":
             self.finished = True
+            cross_check(self.usage, event.metrics)
         elif event.type == "error":
             self.error = _error_of(event.error)
 
@@ -176,11 +200,48 @@ def _error_of(raw: msgspec.Raw) -> ErrorObject:
         return ErrorObject()
 
 
-def usage_of(body: bytes) -> Usage:
-    """The usage of an answer that is not a stream; `seen` is false if it reports none."""
+def usage_of(body: bytes, headers: Headers | None = None) -> Usage:
+    """The usage of an answer that is not a stream; `seen` is false if it reports none. Of the `headers` those count in
+    which Amazon tells the same numbers again."""
     usage = Usage()
     try:
-        usage.update(_answer.decode(body).usage)
+        answer = _answer.decode(body)
     except _UNREADABLE:
-        usage.doubtful = True
+        usage.doubt("unreadable")
+        return usage
+    usage.named(answer.model)
+    usage.update(answer.usage)
+    told = {name: header(headers or [], key) for name, key in _COUNT_HEADERS.items()}
+    cross_check(usage, {name: int(value) for name, value in told.items() if value.isdigit() and len(value) < 19})
     return usage
+
+
+def characters_of(body: bytes) -> int:
+    """How much the model has said in an answer that is not a stream."""
+    try:
+        blocks = _content.decode(body).content
+    except _UNREADABLE:
+        return 0
+    return sum(len(block.text) + len(block.thinking) + len(bytes(block.input)) for block in blocks)
+
+
+def cross_check(usage: Usage, told: object) -> None:
+    """Compares usage with the numbers that Amazon tells beside it: what differs is a doubt, and usage counts. What usage
+    does not tell is taken from there."""
+    if not isinstance(told, dict) or not told:
+        return
+    own = counts(usage)
+    differing = {
+        name for name, value in told.items() if name in own and value != own[name] and isinstance(value, int | float)
+    }
+    if not differing:
+        return
+    usage.doubt("metrics_differ")
+    missing = {
+        "input_tokens": None if usage.input_known else told.get("inputTokenCount"),
+        "output_tokens": None if usage.output_known else told.get("outputTokenCount"),
+    }
+    if usage.prompt == 0:
+        missing["cache_read_input_tokens"] = told.get("cacheReadInputTokenCount")
+        missing["cache_creation_input_tokens"] = told.get("cacheWriteInputTokenCount")
+    usage.update({name: value for name, value in missing.items() if value is not None})

@@ -9,7 +9,7 @@ from django.db import models
 from accounting.models.base import Versioned
 from accounting.models.validators import name_validator
 from gateway_project.crypto import EncryptedJSONField
-from routing.conf import CREDENTIAL_KINDS, check_address, check_credential
+from routing.conf import CREDENTIAL_KINDS, check_address, check_checks, check_credential
 
 SECONDS = [MinValueValidator(Decimal("0.05")), MaxValueValidator(Decimal(3600))]
 
@@ -54,6 +54,15 @@ class Provider(Versioned):
     allow_private_addresses = models.BooleanField(
         default=False, help_text="Lets the address resolve to a loopback or private address."
     )
+    check_interval = models.PositiveIntegerField(
+        default=0,
+        blank=True,
+        validators=[MaxValueValidator(86400)],
+        help_text="Seconds without traffic after which the model is asked for one token, which costs money; 0 is never.",
+    )
+    check_model = models.CharField(
+        max_length=300, blank=True, help_text="The model that checks ask, by the provider's own name."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -66,6 +75,9 @@ class Provider(Versioned):
         problem = check_address(self.base_url, allow_private=self.allow_private_addresses)
         if problem:
             raise ValidationError({"base_url": problem})
+        self.check_interval = self.check_interval or 0
+        if problem := check_checks(self.check_interval, self.check_model):
+            raise ValidationError({"check_interval": problem})
         if self.format == self.Format.BEDROCK and not self.region:
             raise ValidationError({"region": "A Bedrock provider needs its signing region, such as us-east-1."})
         if self.format == self.Format.VERTEX and not (self.region and self.project):

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 
 from accounting.money.entry import Attempt
+from routing.breaker import DIED
+from routing.formats import faults
 from routing.formats.base import Inbound, Outbound
 from routing.formats.compat import BETA, DROP, Registry, Rule
 from routing.formats.compat_rules import SHIPPED
@@ -16,28 +18,30 @@ from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
 from routing.formats.read_faults import read_error
 from routing.formats.translate import to_upstream
-from routing.formats.wording import rejected_beta
+from routing.formats.wording import rejected_beta, scrub
 from routing.health import Health
 from routing.observations import Observations
-from routing.proxy.errors import invalid
-from routing.proxy.exchange import Exchange
+from routing.proxy.errors import deadline_over, invalid, overloaded
+from routing.proxy.exchange import Cause, Exchange
+from routing.proxy.turns import Turns
 from routing.proxy.upstream import Answer, Fault, UpstreamClient
 from routing.resolve import Resolution
 from routing.targets import RouteConf, TargetConf
 
-SHORT_WAIT = 2.0  # seconds; an upstream that asks for more is left for the next target
-FIRST_PAUSE = 0.25  # seconds before the same target is called again; doubles each time, with jitter
 MOST_NOTED = 100  # names of what was left out that a record keeps; a client chooses how many there are
 LONGEST_NOTED = 200
 TARGET_FAULTS = frozenset({"connect", "timeout", 401, 408, 429, 500, 502, 503, 504, 529})
+CONTENT_FAULTS = frozenset({400, 413, 422})  # would be refused anywhere: never sent again, whatever a route says
+# Errors inside a stream that say something of the request, not of the target.
+CONTENT_ERRORS = frozenset({"invalid_request_error", "request_too_large", "permission_error", "not_found_error"})
 
 
 class Attempts:
     """The upstream calls of one request. After `first_answer`, `target` is the one that answered."""
 
     __slots__ = (
-        "_exchange", "_health", "_inbound", "_observations", "_open", "_random", "_registry", "_resolution", "_route",
-        "_upstreams", "target",
+        "_deadline", "_exchange", "_health", "_inbound", "_observations", "_open", "_probe", "_registry", "_route",
+        "_turns", "_upstreams", "target",
     )  # fmt: skip
 
     def __init__(
@@ -55,13 +59,13 @@ class Attempts:
         self._exchange = exchange
         self._inbound: Inbound | None = inbound
         self._route = route
-        self._resolution = resolution
         self._upstreams = upstreams
         self._health = health
         self._registry = registry
-        self._random = random
         self._observations = observations
-        self._open = False
+        self._open = self._probe = False
+        self._deadline = exchange.started + route.deadline
+        self._turns = Turns((candidate.target for candidate in resolution.candidates), health, random)
         self.target: TargetConf = resolution.candidates[0].target
 
     def let_go(self) -> None:
@@ -69,38 +73,64 @@ class Attempts:
         self._inbound = None
 
     async def first_answer(self) -> Answer:
-        """The first answer with a status of 2xx. Raises the last call's `Fault` if there is none."""
-        targets = [candidate.target for candidate in self._resolution.candidates]
-        number = 0
-        while True:
-            self.target = target = targets[number % len(targets)]
-            number += 1
-            try:
-                return await self._call(target)
-            except Fault as error:
-                fault = error
-                last = self._spent or self._exchange.reply.left
-                if last or fault.kind not in self._route.retry_on:
-                    raise
-                again = number >= len(targets)
-                wait = self._pause(fault, number - len(targets), again=again)
-                if wait is None:
-                    raise
-            if wait:
-                await asyncio.sleep(wait)
-                if self._exchange.reply.left:
-                    raise fault
+        """The first answer with a status of 2xx. Raises the last call's `Fault` if there is none, and `GatewayError` if
+        no call could be made at all."""
+        target = self._first_target()
+        budget = self._health.retries
+        budget.called(time.monotonic())
+        try:
+            while True:
+                self.target = target
+                try:
+                    return await self._call(target)
+                except Fault as fault:
+                    if self._final(fault):
+                        raise
+                    target = await self._next_target(fault)
+        finally:
+            budget.answered()
 
-    def _pause(self, fault: Fault, round_: int, *, again: bool) -> float | None:
-        """Seconds before the next call; None when waiting is the client's business."""
-        asked = fault.retry_after
-        if not again:
-            return 0.0  # another target, at once
-        if asked is not None:
-            return asked * (1 + 0.1 * self._random()) if asked <= SHORT_WAIT else None
-        if fault.kind == 429:
-            return None
-        return FIRST_PAUSE * 2.0**round_ * (0.5 + self._random())
+    def _first_target(self) -> TargetConf:
+        now = time.monotonic()
+        if now >= self._deadline:
+            raise deadline_over()
+        target = self._turns.first(now)
+        if target is None:  # all were taken away between the choice and the call
+            seconds = max(1, round(self._turns.soonest(now)))
+            raise overloaded(f"No provider can serve this at the moment; try again in {seconds} s.", seconds)
+        return target
+
+    def _final(self, fault: Fault) -> bool:
+        """Whether this failure is the client's to hear, at once."""
+        if time.monotonic() >= self._deadline:
+            self._exchange.entry.reason = "deadline"
+            return True
+        if fault.kind in CONTENT_FAULTS or fault.kind not in self._route.retry_on:
+            return True
+        return self._spent or self._exchange.reply.left
+
+    async def _next_target(self, fault: Fault) -> TargetConf:
+        """The target of the next call, once its moment has come. Raises `fault` if there is to be none."""
+        entry, now = self._exchange.entry, time.monotonic()
+        calls = sum((each.provider, each.model) == self.target.key for each in entry.attempts)
+        self._turns.failed(self.target, now, kind=fault.kind, asked=fault.retry_after, calls=calls)
+        while turn := self._turns.next(now):
+            target, moment = turn
+            if moment >= self._deadline:
+                entry.reason = "deadline"
+                break
+            if moment > now:
+                await asyncio.sleep(moment - now)
+                now = time.monotonic()
+                if self._exchange.reply.left:
+                    break
+                if self._health.look(target, now).reason:
+                    continue  # others have found out meanwhile that it cannot be called
+            if not self._health.retries.take(now):
+                entry.reason = "retry_budget"
+                break
+            return target
+        raise fault
 
     async def _call(self, target: TargetConf) -> Answer:
         outbound = self._translate(target, self._registry)
@@ -114,7 +144,12 @@ class Attempts:
         # An upstream that does not know a beta says so; without it, and what belongs to it, the request goes once more.
         asked = next((name for name, sent in outbound.betas_renamed if sent == beta), beta)
         rule = Rule(BETA, asked, target.provider.format, DROP, model=target.model)
-        return await self._send(target, self._translate(target, Registry(SHIPPED, (*self._registry.rules, rule))))
+        outbound = self._translate(target, Registry(SHIPPED, (*self._registry.rules, rule)))
+        try:
+            return await self._send(target, outbound)
+        except Fault as fault:
+            fault.format, fault.betas = target.provider.format, outbound.betas_sent
+            raise
 
     @property
     def _spent(self) -> bool:
@@ -134,26 +169,45 @@ class Attempts:
 
     async def _send(self, target: TargetConf, outbound: Outbound) -> Answer:
         begin = time.monotonic()
-        self._health.started(target, begin)
+        self._probe = self._health.started(target, begin)
         self._open = True
         error, status = "cancelled", 0
         try:
-            answer = await self._upstreams.open(target.provider, outbound)
+            answer = await self._upstreams.open(target.provider, outbound, within=max(0.0, self._deadline - begin))
             error, status = "", answer.status
             now = time.monotonic()
-            self._health.succeeded(target, now - begin, now)
+            self._health.succeeded(target, now - begin, now, probe=self._probe)
             return answer
         except Fault as fault:
             error, status = fault.detail, fault.status
-            if fault.kind in TARGET_FAULTS:
-                now = time.monotonic()
-                self._health.failed(target, fault.kind, now, route=self._route, retry_after=fault.retry_after)
+            self._blame(target, fault, time.monotonic())
             raise
         finally:
             spent = round((time.monotonic() - begin) * 1000, 3)
             self._exchange.attempted(Attempt(target.provider.name, target.model, status, error[:300], spent))
             if error:
                 self.ended(good=None)
+
+    def _blame(self, target: TargetConf, fault: Fault, now: float) -> None:
+        """Tells health of a failure that is the target's: not the request's own, nor that its time was over."""
+        words, kind = fault.detail, fault.kind
+        if fault.kind == "timeout" and now >= self._deadline:
+            return
+        if fault.status >= 400:
+            said = read_error(target.provider.format, fault.status, fault.headers, fault.body)
+            words = f"{fault.status} {scrub(said.message)}"
+            if said.kind == faults.CREDENTIAL:
+                kind = 401  # clouds say 403
+        if kind in TARGET_FAULTS:
+            self._health.failed(
+                target,
+                kind,
+                now,
+                route=self._route,
+                retry_after=fault.retry_after,
+                probe=self._probe,
+                words=scrub(words),
+            )
 
     def _translate(self, target: TargetConf, registry: Registry) -> Outbound:
         assert self._inbound is not None
@@ -179,14 +233,28 @@ class Attempts:
         exchange.betas_sent = outbound.betas_sent
         return outbound
 
-    def ended(self, *, good: bool | None) -> None:
-        """The call to `target` is over; `good` is false for a stream that died, None if nothing is to be said of it."""
+    def streamed(self, *, finished: bool) -> None:
+        """The stream from `target` is over, and recorded; `finished` if its last event came."""
+        exchange = self._exchange
+        entry = exchange.entry
+        nothing = exchange.reply.left or exchange.cause in (Cause.CLIENT_LEFT, Cause.SHUT_DOWN)
+        if finished:
+            self.ended(good=True)
+        elif nothing or (entry.reason == "error_event" and entry.error_type in CONTENT_ERRORS):
+            self.ended(good=None)
+        else:
+            kind = 429 if entry.error_type == "rate_limit_error" else DIED
+            self.ended(good=False, kind=kind, words=entry.error_message)
+
+    def ended(self, *, good: bool | None, kind: str | int = DIED, words: str = "") -> None:
+        """The call to `target` is over; `good` is false for an answer that died, None if nothing is to be said of it."""
         if not self._open:
             return
         self._open = False
+        now = time.monotonic()
         if good is False:
-            self._health.failed(self.target, 500, time.monotonic(), route=self._route)
-        self._health.finished(self.target)
+            self._health.failed(self.target, kind, now, route=self._route, probe=self._probe, words=scrub(words))
+        self._health.finished(self.target, now, probe=self._probe, good=good is True)
 
 
 def noted(names: tuple[str, ...]) -> list[str]:

@@ -1,19 +1,17 @@
 """The names that a caller may ask for: `GET /v1/models`, and Bedrock's `GET /inference-profiles`.
 
-Patterns are not listed; they have no end.
+Patterns are not listed, they have no end; nor are names that are retired and refused.
 """
 
+import time
 from urllib.parse import parse_qs
 
 import msgspec
 
-from accounting.access.directory import allows
-from accounting.access.grant import Grant
 from routing.formats import bedrock
 from routing.formats.anthropic import ModelRow, model_page
-from routing.formats.base import BEDROCK, COUNT_TOKENS, Inbound
-from routing.formats.faults import NotBridgeable
-from routing.formats.names import foundation_model
+from routing.formats.base import BEDROCK
+from routing.naming import bedrock_id, listed_aliases
 from routing.proxy.errors import GatewayError, invalid
 from routing.proxy.exchange import Exchange
 from routing.snapshot import AliasConf, Snapshot
@@ -24,33 +22,17 @@ async def answer(exchange: Exchange, snapshot: Snapshot) -> None:
     grant = exchange.grant
     assert grant is not None
     exchange.entry.config_revision = snapshot.revision
-    aliases = [alias for alias in snapshot.exact_aliases() if allows(grant, alias.name)]
+    now = time.time()
+    aliases = listed_aliases(snapshot, grant, now)
     subject = exchange.call.subject
     exchange.entry.alias = subject[:300]
+    exchange.notices = next((each.notices(now) for each in aliases if each.name == subject), [])
     if exchange.call.format == BEDROCK:
         body = _profile(subject, aliases) if subject else bedrock.profiles_body([_profile_of(each) for each in aliases])
     else:
         rows = [_row(alias) for alias in aliases]
         body = _one(subject, rows) if subject else _page(exchange.call.query, rows)
     await _send(exchange, body)
-
-
-def may_use(grant: Grant, asked: str, alias: AliasConf) -> bool:
-    """Whether a caller may ask for `alias` by this name: the name itself, or the exact name that it stands for (`x[1m]`
-    for x, a foundation model for its profile), is allowed."""
-    return allows(grant, asked) or ("*" not in alias.name and allows(grant, alias.name))
-
-
-def foundation(snapshot: Snapshot, inbound: Inbound, grant: Grant) -> AliasConf | None:
-    """The alias behind a foundation model's id: what a Bedrock client counts tokens by, as the profiles told it.
-
-    Several aliases can stand on one foundation; those that the caller may use come first.
-    """
-    if inbound.format != BEDROCK or inbound.operation != COUNT_TOKENS:
-        return None
-    asked = inbound.model.rpartition("foundation-model/")[2]
-    found = [alias for alias in snapshot.exact_aliases() if _foundation_of(alias) == asked]
-    return next((alias for alias in found if allows(grant, alias.name)), found[0] if found else None)
 
 
 def _profile(subject: str, aliases: list[AliasConf]) -> bytes:
@@ -61,19 +43,7 @@ def _profile(subject: str, aliases: list[AliasConf]) -> bytes:
 
 
 def _profile_of(alias: AliasConf) -> dict[str, object]:
-    return bedrock.profile_of(alias.name, _bedrock_id(alias))
-
-
-def _bedrock_id(alias: AliasConf) -> str:
-    """The id by which Bedrock serves the alias, if it does."""
-    return next((target.model for target in alias.route.targets if target.provider.format == BEDROCK), "")
-
-
-def _foundation_of(alias: AliasConf) -> str:
-    try:
-        return foundation_model(_bedrock_id(alias) or alias.name)
-    except NotBridgeable:
-        return alias.name
+    return bedrock.profile_of(alias.name, bedrock_id(alias))
 
 
 def _row(alias: AliasConf) -> ModelRow:

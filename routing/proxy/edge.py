@@ -6,23 +6,22 @@ this coroutine waits for the client to leave.
 
 import asyncio
 import ipaddress
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from accounting.money.entry import Entry
+from accounting.money.usage import Usage, estimated_tokens
 from gateway_project.telemetry import logger
-from routing.formats.base import Headers
+from routing.formats.base import MESSAGES, Headers
 from routing.formats.errors import render_error
 from routing.formats.wording import scrub
 from routing.proxy import pipeline
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
-from routing.proxy.exchange import Call, Cause, Exchange, Reply
+from routing.proxy.exchange import Call, Cause, Exchange, Reply, new_request_id
 from routing.proxy.faults import rendered, understood
 from routing.proxy.paths import HELLO, Destination, destination
-from routing.proxy.relay import estimated_input
 from routing.proxy.runtime import Runtime
 from routing.proxy.upstream import Fault
 
@@ -131,9 +130,12 @@ async def _cancelled(exchange: Exchange) -> None:
 
 def _estimate(exchange: Exchange) -> None:
     """A request that an upstream may have begun to work on, and whose usage nobody will tell."""
-    if exchange.entry.attempts and not exchange.recorded:
-        exchange.entry.estimated = True
-        exchange.entry.tokens_input = estimated_input(exchange.size)
+    entry = exchange.entry
+    if exchange.recorded or entry.operation != MESSAGES or not entry.attempts:
+        return
+    if entry.attempts[-1].error in ("", "cancelled"):  # others have failed, and an error costs nothing
+        entry.estimated = True
+        exchange.used(Usage(input=estimated_tokens(exchange.size)))
 
 
 async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
@@ -224,12 +226,14 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         user_agent=agent[:300].decode("latin-1"),
         session_id=session[:200].decode("latin-1"),
     )
-    return Exchange(call=call, reply=Reply(send), entry=entry, keep=runtime.house.recorder.finished)
-
-
-def new_request_id() -> str:
-    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return Exchange(
+        call=call,
+        reply=Reply(send),
+        entry=entry,
+        keep=runtime.house.recorder.finished,
+        settle=runtime.settle,
+        drain_room=runtime.house.drains,
+    )
 
 
 def _client_address(scope: Scope, runtime: Runtime) -> str:

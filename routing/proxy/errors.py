@@ -91,6 +91,11 @@ def overloaded(message: str, retry_after: int, reason: str = "no_target") -> Gat
     return GatewayError(529, "overloaded_error", message, reason, retry_after=retry_after, outcome="upstream_error")
 
 
+def deadline_over() -> GatewayError:
+    text = "The request took too long to arrive; its time was over before a provider could be asked."
+    return GatewayError(504, "timeout_error", text, "deadline")
+
+
 def upstream_failed(message: str, reason: str, *, status: int = 502, type: str = "api_error") -> GatewayError:  # noqa: A002
     return GatewayError(status, type, message, reason, outcome="upstream_error")
 

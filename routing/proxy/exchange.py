@@ -1,15 +1,20 @@
 """One request on its way through the gateway: what is known of it by now, and the one record that it ends in."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from accounting.access.grant import Grant
+from accounting.limits.admission import Spent, Ticket
+from accounting.limits.terms import nano_of
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.formats.base import BEDROCK, Headers
+from routing.proxy.drains import Drains
+from routing.shadows import Shadowed
 
 MOST_ERROR_TEXT = 2000  # characters of an error's message that a record keeps
 
@@ -77,26 +82,48 @@ class Exchange:
     secret: bytes = b""
     betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
+    ticket: Ticket | None = None  # what is reserved of the caller's limits
+    limit_headers: Headers = field(default_factory=list)  # how the caller's limits stand
+    may_spend: Callable[[tuple[str, ...]], Awaitable[None]] | None = (
+        None  # raises if nothing may be begun for these models
+    )
     recorded: bool = False
+    notices: Headers = field(default_factory=list)  # that a name is deprecated, for the answer's head
+    usage: Usage | None = None  # of the last upstream call
+    line_kind: str = "usage"  # what that call was, for the ledger
+    free: bool = False  # it failed before it said anything
+    settle: "Callable[[Exchange], None] | None" = None  # prices the entry, just before it is kept
+    drain_room: Drains | None = None
+    shadowed: Shadowed | None = None  # where a draft of its route would have sent it
 
     @property
     def request_id(self) -> str:
         return self.entry.request_id
 
     def id_headers(self) -> Headers:
-        """Our id of the request, as this client's format names it."""
+        """What every answer carries: our id of the request, as this client's format names it, that its model's name is
+        deprecated, and how the caller's limits stand."""
         value = self.entry.request_id.encode()
+        more = (*self.notices, *self.limit_headers)
         if self.call.format == BEDROCK:
-            return [(b"request-id", value), (b"x-amzn-requestid", value)]
-        return [(b"request-id", value)]
+            return [(b"request-id", value), (b"x-amzn-requestid", value), *more]
+        return [(b"request-id", value), *more]
 
     def leave(self) -> None:
         """The client has gone; a server says so, too, when the answer is complete."""
         if self.reply.complete:
             return
         self.reply.left = True
-        if not self.drains:
+        if not self.drains or not self._may_drain():
             self.cancel(Cause.CLIENT_LEFT)
+
+    def _may_drain(self) -> bool:
+        """Answers that are no streams always drain; streams while there is room."""
+        return self.drain_room is None or not self.entry.stream or self.drain_room.enter(self)
+
+    def end_drain(self) -> None:
+        """The time to read on after the client has left is over."""
+        self.cancel(Cause.CLIENT_LEFT)
 
     def cancel(self, cause: Cause) -> None:
         if self.task is not None and not self.task.done() and self.cause is None:
@@ -110,13 +137,9 @@ class Exchange:
         self.entry.attempts.append(attempt)
         self.entry.provider, self.entry.upstream_model = attempt.provider, attempt.model
 
-    def used(self, usage: Usage) -> None:
-        entry = self.entry
-        entry.tokens_input, entry.tokens_output = usage.input, usage.output
-        entry.tokens_cache_read = usage.cache_read
-        entry.tokens_cache_write_5m, entry.tokens_cache_write_1h = usage.cache_write_5m, usage.cache_write_1h
-        entry.web_searches = usage.web_searches
-        entry.estimated = entry.estimated or usage.doubtful
+    def used(self, usage: Usage, *, kind: str = "usage", free: bool = False) -> None:
+        """What the last upstream call used; it is priced when the request is recorded."""
+        self.usage, self.line_kind, self.free = usage, kind, free
 
     def failed(self, error_type: str, message: str) -> None:
         self.entry.error_type, self.entry.error_message = error_type, message[:MOST_ERROR_TEXT]
@@ -130,4 +153,24 @@ class Exchange:
         entry.outcome, entry.status = outcome, status
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
+        if self.settle is not None:
+            self.settle(self)
+        self._charge()
         self.keep(entry)
+
+    def _charge(self) -> None:
+        """Charges the caller's limits with what the request came to; what never went upstream is given back."""
+        ticket, entry = self.ticket, self.entry
+        if ticket is None:
+            return
+        if not entry.attempts and not entry.cost_usd:
+            ticket.release()
+            return
+        used = entry.tokens_input + entry.tokens_cache_read + entry.tokens_cache_write_5m + entry.tokens_cache_write_1h
+        cost, exact = nano_of(entry.cost_usd), entry.outcome == "served" and not entry.estimated
+        ticket.settle(Spent(cost, used, entry.tokens_output, entry.upstream_model, exact))
+
+
+def new_request_id() -> str:
+    """`req_` + 32 hexadecimal digits, of which the first 12 are milliseconds: ids sort by time."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

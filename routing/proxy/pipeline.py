@@ -1,6 +1,6 @@
 """The story of one request, in the order in which it happens. Read this first.
 
-    receive → authenticate → parse → admit → resolve → translate → send → relay + meter → record
+    receive → authenticate → parse → admit → resolve → translate → send → relay + meter → price → record
 
 Nothing here asks the database: configuration is read from `House.snapshot`, identities from `House.directory`. Each step
 raises `GatewayError` when the story ends there; every story ends in exactly one record.
@@ -8,12 +8,12 @@ raises `GatewayError` when the story ends there; every story ends in exactly one
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from accounting.access.directory import Directory, allows, refusal_of
+from accounting.access.directory import Directory, refusal_of
 from accounting.access.grant import Grant
 from accounting.money.recorder import Recorder
-from routing.capability import capable
+from routing.decide import Routed, route_for, targets_for
 from routing.formats import anthropic, bedrock, vertex
 from routing.formats.base import ANTHROPIC, BATCHES, BEDROCK, FILES, MESSAGES, MODELS, Inbound
 from routing.formats.carriers import credentials_of
@@ -23,25 +23,28 @@ from routing.formats.peek import BadBody
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy import attempts, catalogue
+from routing.proxy.allowance import Allowance
+from routing.proxy.billing import Billing
+from routing.proxy.drains import Drains
 from routing.proxy.errors import (
+    GatewayError,
     invalid,
     key_refused,
     no_such_file,
     not_ready,
-    overloaded,
-    policy_blocked,
     records_full,
     shutting_down,
     unauthenticated,
-    unknown_model,
 )
 from routing.proxy.exchange import Call, Exchange
 from routing.proxy.passthrough import PassThrough
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
+from routing.proxy.resends import Resends
 from routing.proxy.upstream import Answer, UpstreamClient
-from routing.resolve import Resolution, resolve
+from routing.resolve import Resolution
+from routing.sessions import Sessions
+from routing.shadows import Shadows, shadowed
 from routing.snapshot import Snapshot
-from routing.targets import RouteConf
 
 MOST_KEYS = 4  # that are looked up of one request
 
@@ -59,14 +62,20 @@ class House:
     random: Callable[[], float]
     observations: Observations
     passthrough: PassThrough
+    billing: Billing
+    limits: Allowance
+    drains: Drains = field(default_factory=Drains)
+    resends: Resends = field(default_factory=Resends)
     draining: bool = False
+    sessions: Sessions = field(default_factory=Sessions)
+    shadows: Shadows = field(default_factory=Shadows)
 
 
 async def serve(exchange: Exchange, house: House) -> None:
     """One request from its head to its record. Raises `GatewayError` for what the client has to be told."""
     if house.draining:
         raise shutting_down()
-    if house.snapshot.revision < 0 or house.directory.revision < 0:
+    if house.snapshot.revision < 0 or house.directory.revision < 0 or house.billing.book.revision < 0:
         raise not_ready()
     if not house.recorder.accepting:
         raise records_full()
@@ -76,20 +85,25 @@ async def serve(exchange: Exchange, house: House) -> None:
         await catalogue.answer(exchange, snapshot)
         return
     if exchange.call.operation in (BATCHES, FILES):
+        limits = house.directory.limits.of(grant)
+        exchange.may_spend = lambda models: house.limits.check(exchange, models, limits)
         await house.passthrough.serve(exchange, snapshot)
         return
     inbound = await parse(exchange)
-    route = admit(exchange, grant, inbound, snapshot)
+    if exchange.call.operation == MESSAGES:
+        exchange.entry.resend_of = house.resends.match(exchange.entry, exchange.size, time.monotonic())
+    routed = allowed(exchange, grant, inbound, snapshot)
+    await house.limits.admit(exchange, inbound, routed.route, house.directory.limits.of(grant))
     if foreign := house.passthrough.owners.foreign_file(inbound.body, grant.team):
         raise no_such_file(foreign)
-    resolution = choose(exchange, inbound, route, house, snapshot)
+    resolution = choose(exchange, inbound, routed, house, snapshot)
     # The record's opening: should the process die from here on, the request is still accounted for.
     house.recorder.opened(exchange.entry)
     exchange.drains = not inbound.stream
     sent = attempts.Attempts(
         exchange,
         inbound,
-        route,
+        routed.route,
         resolution,
         house.upstreams,
         house.health,
@@ -99,7 +113,7 @@ async def serve(exchange: Exchange, house: House) -> None:
     )
     del inbound, resolution  # the body may be megabytes; only the attempts still need it
     answer = await sent.first_answer()
-    await relay(exchange, sent, answer, house)
+    await relay(exchange, sent, answer, house, routed.sticky_key)
 
 
 def authenticate(exchange: Exchange, directory: Directory) -> Grant:
@@ -113,6 +127,7 @@ def authenticate(exchange: Exchange, directory: Directory) -> Grant:
         entry = exchange.entry
         entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
         entry.key, entry.key_prefix = grant.key, grant.key_prefix
+        entry.tags = dict(grant.tags)
         reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
         if reason:
             raise key_refused(reason)
@@ -149,48 +164,45 @@ def _parsed(call: Call, body: bytes) -> Inbound:
     return vertex.parse(call.raw_path, call.headers, body)
 
 
-def admit(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> RouteConf:
+def allowed(exchange: Exchange, grant: Grant, inbound: Inbound, snapshot: Snapshot) -> Routed:
     """The route of a model that exists and that the caller may use."""
     exchange.entry.config_revision = snapshot.revision
-    alias = snapshot.find(inbound.model) or catalogue.foundation(snapshot, inbound, grant)
-    if alias is None:
-        raise unknown_model(inbound.model, snapshot.closest(inbound.model, lambda name: allows(grant, name)))
-    if not catalogue.may_use(grant, inbound.model, alias):
-        text = f"The model {inbound.model} is not allowed for this key. Ask your team's administrator for it."
-        raise policy_blocked(text, "model_not_allowed")
-    exchange.entry.route = alias.route.name
-    return alias.route
+    routed = route_for(inbound, grant, snapshot, time.time())
+    exchange.entry.route = routed.route.name
+    exchange.notices = routed.notices
+    return routed
 
 
-def choose(exchange: Exchange, inbound: Inbound, route: RouteConf, house: House, snapshot: Snapshot) -> Resolution:
-    """The targets to try, in order; 529 if none is to be tried now."""
-    key = exchange.entry.key_prefix
-    sticky = {"session": inbound.session_id or key, "key": key}.get(route.sticky, "")
-    resolution = resolve(route, sticky_key=sticky, health=house.health, now=time.monotonic(), random=house.random)
-    if not resolution.candidates:
-        wait = max(1, round(resolution.retry_after or 30))
-        raise overloaded(f"No provider can serve {inbound.model} at the moment; try again in {wait} s.", wait)
-    try:
-        return capable(inbound, resolution, snapshot.registry)
-    except NotBridgeable as error:
-        raise refused(error) from None
-    except BadBody as error:
-        raise invalid(str(error), "bad_body") from None
+def choose(exchange: Exchange, inbound: Inbound, routed: Routed, house: House, snapshot: Snapshot) -> Resolution:
+    """The targets to try, in order; 529 if none is to be tried now. A draft of the route is asked, too, if there is one."""
+    now, grant = time.monotonic(), exchange.grant
+    resolution = targets_for(inbound, routed, snapshot, house.health, now=now, random=house.random)
+    draft = snapshot.shadows.get(routed.route.name) if snapshot.shadows else None
+    if draft is not None and grant is not None and exchange.entry.started_at < draft.until:
+        exchange.shadowed = shadowed(draft, inbound, grant, snapshot, house.health, now=now, random=house.random)
+    return resolution
 
 
-async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House) -> None:
+async def relay(exchange: Exchange, sent: attempts.Attempts, answer: Answer, house: House, sticky: str) -> None:
     """The answer's way to the client; what it used is on the record, whatever happens on the way."""
-    provider = sent.target.provider
+    provider, inference = sent.target.provider, exchange.call.operation == MESSAGES
+    if inference:
+        house.sessions.answered(exchange.entry, sticky, sent.target.key, time.monotonic())
     exchange.entry.upstream_request_id = upstream_id(answer)
     try:
-        if exchange.call.operation == MESSAGES and answer.content_type in STREAM_TYPES:
+        if inference and answer.content_type in STREAM_TYPES:
             exchange.drains = provider.drain
             sent.let_go()
             stream = StreamRelay(exchange, answer, provider, ping=house.ping_seconds)
             await stream.run()
-            sent.ended(good=stream.meter.finished or exchange.reply.left)
+            sent.streamed(finished=stream.meter.finished)
         else:
             await relay_whole(exchange, answer, provider)
             sent.ended(good=True)
+    except GatewayError as error:  # the answer began, and never came to its end
+        sent.ended(good=False, words=error.message)
+        raise
     finally:
         sent.ended(good=None)
+        if inference:
+            house.sessions.ended(exchange.entry, sticky, sent.target.key, time.monotonic())

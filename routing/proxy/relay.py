@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import httpx
 
+from accounting.money.usage import CHARACTERS_PER_TOKEN, Usage, estimated_tokens
 from routing.formats.base import ANTHROPIC, BEDROCK, MESSAGES, Headers, header
 from routing.formats.errors import stream_error
 from routing.formats.faults import FormatError, StreamFailure
 from routing.formats.headers import for_client
-from routing.formats.meter import StreamMeter, usage_of
+from routing.formats.meter import StreamMeter, characters_of, usage_of
 from routing.formats.response import translate_response
 from routing.formats.stream import StreamTranslator, ping, stream_headers, stream_translator
 from routing.formats.wording import scrub
@@ -20,7 +21,6 @@ from routing.targets import ProviderConf
 
 STREAM_TYPES = ("text/event-stream", "application/vnd.amazon.eventstream")
 AFTER_END = 5.0  # seconds an upstream may keep a stream open after its last event
-CHARACTERS_PER_TOKEN = 4  # for what a client that left was not told (the vendor's own rule of thumb, 2026-08)
 
 
 class Silence:
@@ -157,7 +157,7 @@ class StreamRelay:
         self.silence.limit(AFTER_END)
         failure = meter.error or self._failure
         if failure is not None:
-            self._estimate(counted=True)  # an upstream that fails before it reports anything bills nothing
+            self._estimate(counted=True, kind="failed", free=self._silent)
             exchange.failed(failure.type, scrub(failure.message))
             exchange.record("upstream_error", self.answer.status, "error_event")
             return
@@ -167,27 +167,31 @@ class StreamRelay:
         else:
             exchange.record("served", self.answer.status)
 
+    @property
+    def _silent(self) -> bool:
+        """Whether the model has said nothing; an upstream does not bill for an error that comes first."""
+        return not self.meter.characters and not self.meter.blind
+
     def _use(self) -> None:
         usage = self.meter.usage
-        if not usage.seen:
-            usage.doubtful = True
+        usage.complete(size=self.exchange.size, characters=self.meter.characters)
         self.exchange.used(usage)
 
-    def _estimate(self, *, counted: bool) -> None:
+    def _estimate(self, *, counted: bool, kind: str = "usage", free: bool = False) -> None:
         """What is billed of a stream that was not heard to its end. `counted`: the input is as reported, or nothing."""
         usage, entry = self.meter.usage, self.exchange.entry
         entry.estimated = True
-        if not usage.seen and not counted:
-            usage.input = estimated_input(self.exchange.size)
+        if not usage.input_known and (not counted or self.meter.characters):
+            usage.input = max(usage.input, estimated_tokens(self.exchange.size) - (usage.prompt - usage.input))
         usage.output = max(usage.output, self.meter.characters // CHARACTERS_PER_TOKEN)
-        self.exchange.used(usage)
+        self.exchange.used(usage, kind=kind, free=free)
 
     async def _broken(self, reason: str, message: str) -> None:
         """Ends a stream that failed: the record, the format's error event, the end."""
         if self.exchange.recorded:
             await self.exchange.reply.send(b"", more=False)
             return
-        self._estimate(counted=True)
+        self._estimate(counted=True, kind="failed")
         kind = "timeout_error" if reason == "idle_timeout" else "api_error"
         self.exchange.failed(kind, message)
         self.exchange.record("upstream_error", self.answer.status, reason)
@@ -234,11 +238,6 @@ def _swallow_cancellation() -> None:
         task.uncancel()
 
 
-def estimated_input(size: int) -> int:
-    """Input tokens of a body of `size` bytes that no upstream has counted."""
-    return size // CHARACTERS_PER_TOKEN
-
-
 def upstream_id(answer: Answer) -> str:
     """The upstream's own id of the request, for its support."""
     found = header(answer.headers, b"request-id") or header(answer.headers, b"x-amzn-requestid")
@@ -249,13 +248,14 @@ async def relay_whole(exchange: Exchange, answer: Answer, provider: ProviderConf
     """An answer that is not a stream: read whole, metered, recorded, sent. Raises `GatewayError` if it never came."""
     body = await _whole(exchange, answer, provider.idle_timeout)
     entry, client = exchange.entry, exchange.call.format
+    if entry.operation == MESSAGES:
+        usage = usage_of(body, answer.headers if provider.format == BEDROCK else [])
+        told = usage.output_known and usage.output
+        usage.complete(size=exchange.size, characters=0 if told else characters_of(body))
+        exchange.used(usage)
     if entry.stream and client == BEDROCK and answer.content_type:
         raise upstream_failed("The upstream's answer was not a stream.", "upstream_answer")
     entry.ttft_ms = exchange.milliseconds()
-    if entry.operation == MESSAGES:
-        usage = usage_of(body)
-        usage.doubtful = usage.doubtful or not usage.seen
-        exchange.used(usage)
     try:
         reply = translate_response(
             provider.format, client, entry.operation, body, latency_ms=round(entry.attempts[-1].duration_ms)
@@ -279,10 +279,10 @@ async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:
     try:
         body = await answer.read(MOST_ANSWER_BYTES, idle)
     except TimeoutError:
-        exchange.entry.estimated = True
+        _unheard(exchange)
         raise upstream_failed("The upstream did not finish its answer in time.", "idle_timeout", status=504) from None
     except httpx.TransportError:
-        exchange.entry.estimated = True
+        _unheard(exchange)
         text = "The upstream's connection broke before the answer was complete."
         raise upstream_failed(text, "answer_broken") from None
     finally:
@@ -290,3 +290,10 @@ async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:
     if len(body) > MOST_ANSWER_BYTES:
         raise upstream_failed("The upstream's answer is too large.", "answer_too_large")
     return body
+
+
+def _unheard(exchange: Exchange) -> None:
+    """An answer that had begun, and whose usage stands at its end: the model has worked on the prompt at least."""
+    exchange.entry.estimated = True
+    if exchange.entry.operation == MESSAGES:
+        exchange.used(Usage(input=estimated_tokens(exchange.size)), kind="failed")

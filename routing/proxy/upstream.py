@@ -4,6 +4,7 @@ Everything here raises `Fault`, which says whether another target may be tried; 
 """
 
 import asyncio
+import math
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -174,35 +175,36 @@ class UpstreamClient:
         self._urls: dict[str, tuple[httpx.URL, bytes]] = {}
         self._tls: TlsContext | None = None
 
-    async def open(self, provider: ProviderConf, outbound: Outbound) -> Answer:
+    async def open(self, provider: ProviderConf, outbound: Outbound, *, within: float = math.inf) -> Answer:
         """Sends the request and returns the answer once its head is here. Raises `Fault` for anything but 2xx.
 
+        Nothing takes longer than the provider's own limits or `within` seconds, whichever is less.
         A fetched token that the upstream refuses early is fetched anew once, and the request repeated once.
         """
         line = self._lines.get(id(provider)) or self._connect(provider)
         if line.authorizer.static_headers is not None:
-            return await self._send(line, outbound, line.authorizer.static_headers)
+            return await self._send(line, outbound, line.authorizer.static_headers, within)
         credential = await self._credential(line, outbound)
         try:
-            return await self._send(line, outbound, credential)
+            return await self._send(line, outbound, credential, within)
         except Fault as fault:
             if not token_refused(fault.status, fault.headers):
                 raise
         line.authorizer.expire(credential)
-        return await self._send(line, outbound, await self._credential(line, outbound))
+        return await self._send(line, outbound, await self._credential(line, outbound), within)
 
-    async def _send(self, line: _Line, outbound: Outbound, credential: Headers) -> Answer:
+    async def _send(self, line: _Line, outbound: Outbound, credential: Headers, within: float) -> Answer:
         provider, pool = line.provider, line.pool
         url, host = self._url(provider.base_url + outbound.path)
         request = _request(url, host, outbound, credential, provider.connect_timeout)
         pool.busy += 1
         try:
-            async with asyncio.timeout(provider.connect_timeout + provider.first_byte_timeout):
+            async with asyncio.timeout(min(within, provider.connect_timeout + provider.first_byte_timeout)):
                 response = await pool.transport.handle_async_request(request)
         except BaseException as error:
             await pool.given_back()
             if isinstance(error, TimeoutError):
-                raise Fault("timeout", f"no answer within {provider.first_byte_timeout:g} s") from None
+                raise Fault("timeout", f"no answer within {min(within, provider.first_byte_timeout):.4g} s") from None
             if isinstance(error, httpx.TransportError):
                 raise fault_of(error) from error
             raise

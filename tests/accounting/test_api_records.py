@@ -1,6 +1,7 @@
 """The REST API shows request records to those who may see them, exactly, and refuses questions it does not understand."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,20 @@ from accounting.money.store import store_records
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()
 LIST = "/api/v1/requests/"
+PRICE = {
+    "id": 7,
+    "provider": "*",
+    "model": "claude-sonnet-4-5",
+    "valid_from": "2025-09-29T00:00:00Z",
+    "input": "3",
+    "output": "15",
+    "cache_write_5m": "3.75",
+    "cache_write_1h": "6",
+    "cache_read": "0.3",
+    "band": "standard",
+    "multipliers": {"batch": "0.5"},
+    "web_search_per_1000": "10",
+}
 
 
 def record(number: int, **fields: Any) -> Entry:
@@ -78,6 +93,12 @@ class TestContent:
             web_searches=6,
             betas_removed=["x"],
             fields_removed=["speed"],
+            switched_from="main/claude-a",
+            switch_tokens=7,
+            cost_usd=Decimal("0.0123"),
+            price=PRICE,
+            tags={"cost_center": "4711"},
+            resend_of="req_0",
             ttft_ms=12.5,
             duration_ms=99.5,
         )
@@ -110,8 +131,14 @@ class TestContent:
             "tokens": {"input": 1, "output": 2, "cache_read": 3, "cache_write_5m": 4, "cache_write_1h": 5},
             "web_searches": 6,
             "estimated": False,
+            "cost_usd": "0.012300000000",
+            "price": PRICE,
+            "tags": {"cost_center": "4711"},
+            "resend_of": "req_0",
             "betas_removed": ["x"],
             "fields_removed": ["speed"],
+            "switched_from": "main/claude-a",
+            "switch_tokens": 7,
             "ttft_ms": 12.5,
             "duration_ms": 99.5,
             "error": None,

@@ -103,7 +103,7 @@ class TestLoading:
         where = project()
         for number in range(5):
             new_key(where, f"key-{number}")
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(5):
             assert len(load_directory()) == 5
 
     def test_networks_that_cannot_be_read_refuse_that_key_alone(self) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from django.db.models import Sum
+from django.db.models import F, Sum, Value
 
 from accounting.models import RequestRecord
+from accounting.models.money import MoneyField
 from accounting.money.entry import Entry
 from accounting.money.store import store_records, store_row_by_row
 
@@ -32,3 +33,9 @@ def test_sums_and_comparisons_are_exact(any_database: str) -> None:
     assert RequestRecord.objects.aggregate(total=Sum("cost_usd"))["total"] == Decimal("0.700000000003")
     assert RequestRecord.objects.filter(cost_usd__gte=Decimal("0.1")).count() == 7
     assert RequestRecord.objects.filter(cost_usd=Decimal("0.000000000003")).count() == 1
+
+
+def test_amounts_are_added_in_the_database(any_database: str) -> None:
+    store_records(entries("0.1"))
+    RequestRecord.objects.update(cost_usd=F("cost_usd") + Value(Decimal("0.000000000002"), MoneyField()))
+    assert RequestRecord.objects.get().cost_usd == Decimal("0.100000000002")

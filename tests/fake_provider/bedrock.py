@@ -217,8 +217,8 @@ def metrics_of(events: Sequence[dict[str, Any]]) -> dict[str, int]:
     """The numbers that the last chunk repeats."""
     usage: dict[str, Any] = {}
     for event in events:
-        usage |= (event.get("message") or {}).get("usage") or {}
-        usage |= event.get("usage") or {}
+        reported = (event.get("message") or event).get("usage") or {}
+        usage |= {name: value for name, value in reported.items() if value is not None}
     return {
         "inputTokenCount": usage.get("input_tokens") or 0,
         "outputTokenCount": usage.get("output_tokens") or 0,

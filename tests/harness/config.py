@@ -30,11 +30,17 @@ class Config:
     routes: list[Entry] = field(default_factory=list)
     aliases: list[Entry] = field(default_factory=list)
     teams: list[Entry] = field(default_factory=list)
+    organization: Entry = field(default_factory=dict)
+    users: list[Entry] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    prices: list[Entry] = field(default_factory=list)
+    unknown_model_price: Entry = field(default_factory=dict)
 
     def text(self) -> str:
         content: Entry = {"version": 1}
-        for name in ("providers", "routes", "aliases", "teams"):
+        for name in (
+            "providers", "routes", "aliases", "organization", "teams", "users", "prices", "unknown_model_price",
+        ):  # fmt: skip
             if getattr(self, name):
                 content[name] = getattr(self, name)
         return yaml.safe_dump(content, sort_keys=False)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.core.cache import cache
@@ -9,7 +10,17 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounting.audit.changes import Actor, changing
-from accounting.models import ApiToken, AuditEvent, Membership, Project, RequestRecord, Team, User, VirtualKey
+from accounting.models import (
+    ApiToken,
+    AuditEvent,
+    LedgerEntry,
+    Membership,
+    Project,
+    RequestRecord,
+    Team,
+    User,
+    VirtualKey,
+)
 from accounting.services import create_admin, create_api_token, create_key, create_user
 from gateway_project.console.access import auditors
 from gateway_project.crypto import Secret
@@ -39,6 +50,7 @@ class World:
     token_secret: Secret
     record: RequestRecord
     event: AuditEvent
+    line: LedgerEntry
 
 
 def _auditor(user: User) -> User:
@@ -87,7 +99,7 @@ def make_world() -> World:
     event = AuditEvent.objects.get(object_type="route")
     return World(
         admin, auditor, stranger, provider, route, alias, team, project, membership,
-        key, key_secret, token, token_secret, make_record(), event,
+        key, key_secret, token, token_secret, make_record(), event, make_line(),
     )  # fmt: skip
 
 
@@ -108,6 +120,23 @@ def make_record(**values: object) -> RequestRecord:
         "attempts": [{"provider": "main", "model": "m", "status": 200, "error": "", "duration_ms": 1500.0}],
     }
     return RequestRecord.objects.create(**{**fields, **values})
+
+
+def make_line(**values: object) -> LedgerEntry:
+    fields: dict[str, object] = {
+        "request_id": "req_1",
+        "number": 0,
+        "kind": "usage",
+        "at": datetime.now(UTC),
+        "team": "platform",
+        "provider": "main",
+        "model": "m",
+        "tokens_input": 1234,
+        "tokens_output": 56,
+        "cost_usd": Decimal("0.004542"),
+        "price": {"id": 1, "input": "3", "output": "15", "band": "standard", "multipliers": {"geo": "1.1"}},
+    }
+    return LedgerEntry.objects.create(**{**fields, **values})
 
 
 def signed_in(user: User) -> Client:

@@ -1,14 +1,25 @@
 """Who may open what: every address of the console, for everybody."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
+from routing.models import ConfigProposal, ConfigVersion
 from tests.pages.conftest import World, signed_in
 
 # Addresses that take POST only, or change what they show when opened; they have tests of their own.
-ELSEWHERE = {"routing_provider_test", "logout", "login", "jsi18n", "autocomplete", "view_on_site"}
+ELSEWHERE = {
+    "routing_provider_test",
+    "routing_configproposal_decide",
+    "logout",
+    "login",
+    "jsi18n",
+    "autocomplete",
+    "view_on_site",
+}
 
 
 def _patterns(resolver: URLResolver) -> list[URLPattern]:
@@ -30,6 +41,8 @@ def _address(name: str, world: World) -> str:
         "provider": world.provider, "route": world.route, "modelalias": world.alias, "team": world.team,
         "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
         "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
+        "configversion": ConfigVersion.objects.first(), "configproposal": a_proposal(),
+        "ledgerentry": world.line,
     }  # fmt: skip
     for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
         try:
@@ -39,6 +52,14 @@ def _address(name: str, world: World) -> str:
     return reverse(f"admin:{name}", args=["routing"])
 
 
+def a_proposal() -> ConfigProposal:
+    base = ConfigVersion.objects.get()
+    now = datetime.now(UTC)
+    return ConfigProposal.objects.create(created_at=now, author="bob@example.org", base=base, expires_at=now)
+
+
+CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
+HISTORY = ("requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal")
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
 OPEN_TO_AUDITORS = {"index", "app_list", "password_change", "password_change_done"}
 
@@ -54,12 +75,12 @@ def test_console_address(name: str, world: World) -> None:
     assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
     assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
     assert signed_in(world.stranger).get(address, follow=True).status_code == 403
-    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"])
+    history = name.split("_")[1:2] in [[table] for table in HISTORY]
     if history and name.endswith(("_add", "_delete")):
         assert _status(signed_in(world.admin), address) == 403
     elif history and name.endswith("_history"):
         assert _status(signed_in(world.admin), address) == 404
-    elif name.endswith("_delete") and name.split("_")[1] in {"virtualkey", "apitoken"}:
+    elif name in CLOSED or (name.endswith("_delete") and name.split("_")[1] in {"virtualkey", "apitoken"}):
         assert _status(signed_in(world.admin), address) == 403
     else:
         assert _status(signed_in(world.admin), address) in (200, 302)
@@ -73,7 +94,8 @@ def _status(client: Client, address: str) -> int:
 
 def test_auditor_changes_nothing(world: World) -> None:
     auditor = signed_in(world.auditor)
-    for name in ("routing_provider_test", "accounting_virtualkey_rotate", "routing_route_change"):
+    changing = ("routing_provider_test", "routing_configproposal_decide", "routing_configversion_rollback")
+    for name in (*changing, "accounting_virtualkey_rotate", "routing_route_change"):
         assert auditor.post(_address(name, world)).status_code == 403
     assert auditor.post(reverse("admin:accounting_virtualkey_revoke"), {"ids": str(world.key.pk)}).status_code == 403
     chosen = {"action": "disable_selected", "_selected_action": [world.key.pk]}
@@ -97,8 +119,10 @@ def test_autocomplete_is_closed_to_strangers(world: World) -> None:
 
 def test_history_is_read_only_for_administrators(world: World) -> None:
     console = signed_in(world.admin)
-    for name in ("accounting_requestrecord", "accounting_auditevent"):
-        row = world.record if "record" in name else world.event
+    kept = {"routing_configversion": ConfigVersion.objects.first(), "routing_configproposal": a_proposal()}
+    rows = {"requestrecord": world.record, "auditevent": world.event, "ledgerentry": world.line}
+    for name, row in {**{f"accounting_{table}": row for table, row in rows.items()}, **kept}.items():
+        assert row is not None
         assert console.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "500"}).status_code == 403
         assert console.post(reverse(f"admin:{name}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
 

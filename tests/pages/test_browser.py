@@ -5,10 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from accounting.audit.changes import Actor, changing
+from accounting.models import Price
+from accounting.money.price_list import LIST_2026_11_20, rows_of
+from accounting.money.price_store import Unpriced, store_unpriced
+from routing.models import ConfigProposal, ConfigVersion, ProcessReport
+from routing.versions.proposals import Draft, Person, Wish, draft, propose
 from tests.pages.conftest import PASSWORD, World, make_record, make_world
+from tests.pages.test_targets_page import said
 
 pytestmark = [
     pytest.mark.browser,
@@ -79,24 +87,66 @@ def visitor(browser: Browser, live_server: LiveServer, world: World) -> Iterator
     context.close()
 
 
+def a_proposal(world: World) -> ConfigProposal:
+    """One that waits, of a change of many fields, made on a configuration with two versions and a slow process."""
+    person = Person(Actor("bob@example.org", "user"), 0)
+    now = timezone.now()
+    with changing(person.actor) as change:
+        world.provider.base_url = f"https://{'a-long-name.' * 12}example.com"
+        change.reason = "why " * 40
+        change.save(world.provider)
+    ProcessReport.objects.create(
+        process="p", host="gate-1.example.org" * 3, pid=7, server="production", started_at=now, version=1, directory=1,
+        seen_at=now,
+    )  # fmt: skip
+    found: list[Draft | None] = []
+
+    def taken_back() -> None:
+        with changing(person.actor) as change:
+            world.route.retry_on, world.route.cooldown = [429, 500], 77
+            change.save(world.route)
+            found.append(draft(change))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        taken_back()
+    assert found[0] is not None
+    world.route.refresh_from_db()
+    return propose(found[0], person, Wish("why " * 40), now)
+
+
 def addresses(world: World) -> list[str]:
     rows = {
         "routing_provider": world.provider, "routing_route": world.route, "routing_modelalias": world.alias,
         "accounting_team": world.team, "accounting_project": world.project, "accounting_user": world.stranger,
         "accounting_membership": world.membership, "accounting_virtualkey": world.key,
         "accounting_apitoken": world.token, "accounting_requestrecord": world.record,
-        "accounting_auditevent": world.event,
+        "accounting_auditevent": world.event, "routing_configversion": ConfigVersion.objects.all()[0],
+        "routing_configproposal": a_proposal(world),
     }  # fmt: skip
     found = ["/admin/", "/admin/password_change/", f"{reverse('admin:routing_route_who_serves')}?model=x"]
     for name, row in rows.items():
         found += [reverse(f"admin:{name}_changelist"), reverse(f"admin:{name}_change", args=[row.pk])]
-        if name not in {"accounting_requestrecord", "accounting_auditevent"}:
+        if not name.endswith(("requestrecord", "auditevent", "configversion", "configproposal")):
             found.append(reverse(f"admin:{name}_add"))
+    found.append(reverse("admin:routing_targetcontrol_changelist"))
+    found.append(reverse("admin:routing_configversion_rollback", args=[ConfigVersion.objects.all()[1].pk]))
+    found += [reverse("admin:accounting_price_changelist"), reverse("admin:accounting_price_add")]
+    found += [reverse("admin:accounting_price_change", args=[price.pk]) for price in Price.objects.all()[:1]]
+    found.append(reverse("admin:accounting_unknownmodelprice_change", args=[1]))
     return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
+
+
+def make_prices() -> None:
+    """The list that ships, and a model with a long name that has no price."""
+    rows = [Price(shipped=True, **values) for listed in LIST_2026_11_20 for values in rows_of(listed)]
+    Price.objects.bulk_create(rows, ignore_conflicts=True)  # other tests may have emptied this database, or not
+    store_unpriced({("main", "a-very-long-name-of-a-model-" * 6, True): Unpriced(3, 1.8e9)})
 
 
 def test_no_page_violates_the_policy_or_overflows_a_phone(visitor: Visitor, world: World) -> None:
     make_record(request_id="req_long", alias="a-very-long-name-of-a-model-" * 6, session_id="s" * 120)
+    make_prices()
     visitor.page.set_viewport_size(PHONE)
     wide = []
     for address in addresses(world):
@@ -200,3 +250,13 @@ def test_pages_work_without_scripts(browser: Browser, live_server: LiveServer, w
     world.provider.refresh_from_db()
     assert world.provider.max_connections == 9
     context.close()
+
+
+def test_the_page_of_targets_follows_by_itself(visitor: Visitor, world: World) -> None:
+    page = visitor.open(reverse("admin:routing_targetcontrol_changelist"))
+    page.wait_for_selector("text=no calls yet")
+    said(bad=3)
+    page.wait_for_selector(".pill.bad >> text=open", timeout=8000)
+    page.click("text=Reopen")
+    page.wait_for_selector("text=its breaker is closed")
+    assert visitor.complaints == []

@@ -1,5 +1,6 @@
 """Changes made in the console: one door, one audit event, nobody's work overwritten."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -124,6 +125,21 @@ def test_targets_are_added_changed_and_removed_in_one_form(world: World, console
     console.post(change_page("routing_route", world.route.pk), {**mine, "targets-0-DELETE": "on"})
     assert [target.model for target in world.route.targets.all()] == ["second"]
     assert AuditEvent.objects.filter(object_type="routetarget", action="deleted").count() == 1
+
+
+def test_a_targets_limit_is_kept_by_a_form_that_does_not_ask_for_it_and_lifted_by_an_empty_one(
+    world: World, console: Client
+) -> None:
+    mine = opened(console, "routing_route", world.route.pk)
+    console.post(change_page("routing_route", world.route.pk), {**mine, "targets-0-max_concurrent": "7"})
+    assert world.route.targets.get().max_concurrent == 7
+    mine = opened(console, "routing_route", world.route.pk)
+    del mine["targets-0-max_concurrent"]
+    console.post(change_page("routing_route", world.route.pk), {**mine, "deadline": "45.5"})
+    assert (Route.objects.get().deadline, world.route.targets.get().max_concurrent) == (Decimal("45.5"), 7)
+    mine = opened(console, "routing_route", world.route.pk)
+    console.post(change_page("routing_route", world.route.pk), {**mine, "targets-0-max_concurrent": ""})
+    assert world.route.targets.get().max_concurrent == 0
 
 
 def test_route_whose_targets_could_serve_nothing_is_refused_in_words(world: World, console: Client) -> None:

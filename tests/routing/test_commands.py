@@ -27,6 +27,8 @@ Run = Callable[..., tuple[str, str]]
 COMMANDS = [
     ("import_config", "-"),
     ("export_config",),
+    ("config_versions",),
+    ("rollback_config", "1"),
     ("create_key", "--team", "t", "--project", "p", "--name", "n"),
     ("revoke_key", "gw_12345678"),
     ("create_admin", "--email", "a@example.org", "--password-stdin"),

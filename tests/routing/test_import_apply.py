@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 
 from accounting.audit.changes import Actor, changing
 from accounting.models import AuditEvent, Membership, Project, Team, User, VirtualKey
 from accounting.services import has_secret, revoke_key
-from routing.declarative import ConfigRefused
+from routing.declarative import ConfigRefused, export_config
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
 from routing.snapshot import load_snapshot
 from tests.routing.declared import ENVIRON, apply, whole
@@ -311,4 +312,16 @@ def test_an_empty_retry_list_is_kept_empty() -> None:
     content["routes"][0]["retry_on"] = []
     apply(content)
     assert Route.objects.get().retry_on == []
+    assert apply(content).lines == ()
+
+
+def test_deadline_and_limit_of_a_target_are_applied_and_exported() -> None:
+    content = whole()
+    content["routes"][0]["deadline"] = 12.5
+    content["routes"][0]["targets"][0]["max_concurrent"] = 40
+    apply(content)
+    route = load_snapshot().aliases["claude-sonnet-4-5"].route
+    assert (route.deadline, [target.max_concurrent for target in route.targets]) == (12.5, [40, 0])
+    exported = yaml.safe_load(export_config().text)["routes"][0]
+    assert (exported["deadline"], exported["targets"][0]["max_concurrent"]) == (12.5, 40)
     assert apply(content).lines == ()

@@ -80,6 +80,13 @@ def without(name: str, *path: Any) -> Callable[[dict[str, Any]], None]:
 KEY = "teams[0].projects[0].keys[0]"
 
 
+RATES = {"input": 1, "output": 2, "cache_write_5m": 3, "cache_write_1h": 4, "cache_read": 5}
+
+
+def price(**fields: Any) -> dict[str, Any]:
+    return {"provider": "*", "model": "claude-x", "valid_from": "2026-01-01", **RATES, **fields}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -89,16 +96,49 @@ KEY = "teams[0].projects[0].keys[0]"
         (top(xyzzy=[]), "xyzzy: unknown key"),
         (top(providers={}), "providers: not a list"),
         (top(aliases=["x"]), "aliases[0]: not a mapping"),
-        (top(prices=[{"provider": "*"}]), f"prices: {NOT_YET}"),
-        (top(unknown_model_price={"input": 1}), f"unknown_model_price: {NOT_YET}"),
-        (top(organization={"budgets": [{"amount": 1}]}), f"organization: {NOT_YET}"),
-        (top(organization={"on_counter_loss": "open"}), f"organization: {NOT_YET}"),
         (top(identity_providers=[{"name": "corp"}]), f"identity_providers: {NOT_YET}"),
-        (team(budgets=[{"amount": 1}]), f"teams[0].budgets: {NOT_YET}"),
-        (team(rate_limits=[{"requests_per_minute": 1}]), f"teams[0].rate_limits: {NOT_YET}"),
-        (project(budgets=[{"amount": 1}]), f"teams[0].projects[0].budgets: {NOT_YET}"),
-        (key(rate_limits=[{"requests_per_minute": 1}]), f"{KEY}.rate_limits: {NOT_YET}"),
-        (route(conditions=[{"when": {}, "route": "sonnet"}]), f"routes[0].conditions: {NOT_YET}"),
+        (top(prices=[price(model=1)]), "prices[0].model: not a text; write it in quotes"),
+        (top(prices=[price(valid_from=None)]), "prices[0].valid_from: not a date"),
+        (top(prices=[price(input=-1)]), "prices[0].input: not a number that is zero or more"),
+        (top(prices=[price(input=float("nan"))]), "prices[0].input: not a number"),
+        (top(prices=[price(input=float("inf"))]), "prices[0].input: not a number"),
+        (top(prices=[price(input="three")]), "prices[0].input: not a number"),
+        (top(prices=[price(output=10_001)]), "prices[0].output: Ensure this value is less than or equal to 10000."),
+        (
+            top(prices=[price(cache_read=0.0000001)]),
+            "prices[0].cache_read: Ensure that there are no more than 6 decimal places.",
+        ),
+        (top(prices=[price(fast={"input": 1})]), "prices[0].fast.output: required"),
+        (top(prices=[price(fast=[1])]), "prices[0].fast: not a mapping"),
+        (
+            top(prices=[price(long_context={**RATES, "above": -1})]),
+            "prices[0].long_context.above: not between 0 and 2147483647",
+        ),
+        (top(prices=[price(long_context=RATES)]), "prices[0].long_context.above: required"),
+        (top(prices=[price(long_context={**RATES, "above": 1, "x": 1})]), "prices[0].long_context.x: unknown key"),
+        (
+            top(prices=[price(geo_multipliers={"us": -1})]),
+            "prices[0].geo_multipliers.us: not a number that is zero or more",
+        ),
+        (
+            top(prices=[price(geo_multipliers={"us": 101})]),
+            "prices[0].geo_multipliers: The multiplier of us is not a number between 0 and 100.",
+        ),
+        (top(prices=[price(batch_multiplier=True)]), "prices[0].batch_multiplier: not a number"),
+        (top(prices=[price(model="a b")]), "prices[0].model: No spaces and no control characters here."),
+        (
+            top(prices=[price(provider="nobody")]),
+            "prices[0].provider: there is no provider nobody, neither in the file nor stored",
+        ),
+        (top(prices=[price(inptu=1)]), "prices[0].inptu: unknown key; did you mean input?"),
+        (top(prices=[price(), price()]), "prices[1]: the same provider and model and valid_from as in prices[0]"),
+        (top(unknown_model_price={"input": -1}), "unknown_model_price.input: not a number that is zero or more"),
+        (top(unknown_model_price={"imput": 1}), "unknown_model_price.imput: unknown key; did you mean input?"),
+        (
+            top(unknown_model_price={"input": 10_001}),
+            "unknown_model_price.input: Ensure this value is less than or equal to 10000.",
+        ),
+        (top(unknown_model_price=3), "unknown_model_price: not a mapping"),
         (again("providers"), "providers[2].name: the same as in providers[0]"),
         (again("routes"), "routes[1].name: the same as in routes[0]"),
         (again("routes", 0, "targets"), "routes[0].targets[2]: the same provider and model as in routes[0].targets[0]"),
@@ -237,7 +277,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_paths() -> None:
         change(content)
     assert [said.split(":")[0] for said in refusal(content)] == [
         "aliases[2].name",
-        "prices",
+        "prices[0]",
         "providers[0].base_url",
         "providers[0].colour",
         "providers[0].idle_timeout",

@@ -7,6 +7,8 @@ import pytest
 
 from accounting.access.grant import Grant
 from gateway_project.crypto import Secret
+from routing.conditions import compiled
+from routing.lifecycle import Deprecation
 from routing.proxy.errors import GatewayError
 from routing.proxy.passthrough import owners as owners_module
 from routing.proxy.passthrough import store
@@ -16,6 +18,7 @@ from routing.proxy.passthrough.store import Claim
 from routing.snapshot import AliasConf, Snapshot
 from routing.targets import CredentialConf, ProviderConf, RouteConf, TargetConf
 
+NOW = 1_800_000_000.0
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -51,14 +54,14 @@ def body(*models: str) -> bytes:
 
 
 def test_a_batch_goes_to_the_first_anthropic_target_of_its_first_model() -> None:
-    plan = plan_batch(body("new", "new"), EVERYTHING, grant())
+    plan = plan_batch(body("new", "new"), EVERYTHING, grant(), NOW)
     assert (plan.target.provider, plan.alias, plan.route) == (NEW, "new", "new")
     assert plan.body == body("n", "n")
     assert plan.aliases == {"n": "new"}
 
 
 def test_a_later_model_may_be_served_there_by_a_later_target() -> None:
-    plan = plan_batch(body("old", "new"), EVERYTHING, grant())
+    plan = plan_batch(body("old", "new"), EVERYTHING, grant(), NOW)
     assert plan.target.provider is OLD
     assert plan.body == body("o2", "o")
 
@@ -66,8 +69,33 @@ def test_a_later_model_may_be_served_there_by_a_later_target() -> None:
 @pytest.mark.parametrize("name", ["cloud", "idle"])
 def test_a_model_without_a_provider_for_batches_is_refused(name: str) -> None:
     with pytest.raises(GatewayError, match=r"requests\.1\.params\.model") as caught:
-        plan_batch(body("old", name), EVERYTHING, grant())
+        plan_batch(body("old", name), EVERYTHING, grant(), NOW)
     assert caught.value.status == 400
+
+
+def test_conditions_and_the_end_of_names_hold_for_batches_too() -> None:
+    away = compiled([{"when": {"team": "alpha", "stream": False}, "route": "old"}])
+    unknown = compiled([{"when": {"prompt_tokens_below": 10**9}, "route": "old"}])
+    routes = {
+        "old": RouteConf("old", targets=(TargetConf(OLD, "o"),)),
+        "new": RouteConf("new", targets=(TargetConf(NEW, "n"),), conditions=away),
+        "sized": RouteConf("sized", targets=(TargetConf(NEW, "s"),), conditions=unknown),
+    }
+    names = {name: AliasConf(name, conf, "", CREATED) for name, conf in routes.items()}
+    gone = AliasConf("gone", routes["sized"], "", CREATED, Deprecation(0, 1, "old", then="refuse"))
+    moved = AliasConf("moved", routes["sized"], "", CREATED, Deprecation(0, 1, "old"))
+    picture = Snapshot(1, {}, {**names, "gone": gone, "moved": moved}, routes=routes)
+    assert plan_batch(body("new"), picture, grant(), NOW).target.provider is OLD
+    assert plan_batch(body("sized"), picture, grant(), NOW).target.provider is NEW
+    assert files_provider(Snapshot(1, {}, {"new": names["new"]}, routes=routes), grant()) is OLD
+    plan = plan_batch(body("moved", "old"), picture, grant(), NOW)
+    assert (plan.target.provider, plan.route, plan.alias) == (OLD, "old", "moved")
+    assert dict(plan.notices)[b"x-gateway-successor"] == b"old"
+    with pytest.raises(
+        GatewayError, match=r"requests\.1\.params\.model: gone was retired .* Use old instead"
+    ) as caught:
+        plan_batch(body("old", "gone"), picture, grant(), NOW)
+    assert caught.value.status == 404
 
 
 def test_files_go_to_the_oldest_provider_of_the_callers_names() -> None:

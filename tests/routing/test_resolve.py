@@ -57,6 +57,57 @@ def test_a_target_that_leaves_moves_only_its_own_sessions(before: dict[str, str]
     assert abs(moved["a"] / sum(moved.values()) - 2 / 3) < 0.02
 
 
+@pytest.mark.parametrize("strategy", ["weighted", "least_busy", "latency"])
+@pytest.mark.parametrize("gone", range(4))
+def test_one_of_n_equal_targets_takes_only_its_nth_of_the_sessions_along(strategy: str, gone: int) -> None:
+    conf = route(*(target(name) for name in "abcd"), strategy=strategy)
+    sessions = [f"session-{number}" for number in range(KEYS // 10)]
+    homes = {key: names(ask(conf, key=key))[0] for key in sessions}
+    health = Health()
+    health.failed(conf.targets[gone], 500, 0.0, route=conf)
+    after = {key: names(ask(conf, health, key=key))[0] for key in sessions}
+    moved = [key for key in sessions if homes[key] != after[key]]
+    assert {homes[key] for key in moved} == {"abcd"[gone]}
+    assert abs(len(moved) / len(sessions) - 1 / 4) < 0.02
+    shares = Counter(after[key] for key in moved)
+    assert all(abs(count / len(moved) - 1 / 3) < 0.05 for count in shares.values())
+    back = {key: names(ask(conf, Health(), key=key))[0] for key in moved}
+    assert all(homes[key] == back[key] for key in moved)
+
+
+@pytest.mark.parametrize("strategy", ["weighted", "priority", "least_busy", "latency"])
+def test_a_session_stays_whatever_a_process_sees_of_load_and_speed(strategy: str) -> None:
+    """Another process sees other calls in flight and other times, and must come to the same target."""
+    conf = route(target("a", 3), target("b", 2), target("c"), strategy=strategy)
+    busy = Health()
+    for number, each in enumerate(conf.targets):
+        busy.succeeded(each, 0.1 * (3 - number), 0.0)
+        for _ in range(7 * number):
+            busy.started(each, 0.0)
+    for number in range(200):
+        key = f"session-{number}"
+        assert names(ask(conf, busy, key=key, seed=number)) == names(ask(conf, key=key))
+
+
+@pytest.mark.parametrize("strategy", ["least_busy", "latency"])
+def test_sessions_are_placed_by_weight_where_every_process_must_agree(strategy: str) -> None:
+    conf = route(target("a", 60), target("b", 30), target("c", 10), strategy=strategy)
+    shares = Counter(names(ask(conf, key=f"session-{number}"))[0] for number in range(20_000))
+    for name, share in (("a", 0.6), ("b", 0.3), ("c", 0.1)):
+        assert abs(shares[name] / 20_000 - share) < 0.015
+
+
+def test_a_hundred_thousand_requests_without_a_session_meet_the_weights_within_one_percent() -> None:
+    conf, chance = route(target("a", 60), target("b", 30), target("c", 10), sticky="none"), random.Random(5).random
+    health = Health()
+    first = Counter(
+        resolve(conf, sticky_key="", health=health, now=0.0, random=chance).candidates[0].target.provider.name
+        for _ in range(KEYS)
+    )
+    for name, share in (("a", 0.6), ("b", 0.3), ("c", 0.1)):
+        assert abs(first[name] / KEYS - share) < 0.01
+
+
 def test_a_session_goes_to_the_same_target_in_every_process() -> None:
     conf = route(target("a"), target("b"), target("c"))
     orders = {key: "".join(names(ask(conf, key=key))) for key in ("one", "two", "three", "four")}

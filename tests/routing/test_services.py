@@ -1,6 +1,7 @@
 """Writes of routing: what is refused, with which sentence, and what two people cannot do to each other."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -10,7 +11,7 @@ from accounting.audit.changes import Actor, ChangeSet, StaleVersion, changing
 from accounting.models import AuditEvent, Revision
 from routing import services
 from routing.models import Credential, ModelAlias, Provider, Route, RouteTarget
-from routing.selectors import who_serves
+from routing.selectors import deprecations, who_serves
 from routing.snapshot import load_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -229,13 +230,22 @@ def test_the_preview_shows_shares_in_their_tier_and_the_reasons_for_the_rest(cha
     ]
 
 
-@pytest.mark.parametrize(("strategy", "percents"), [("priority", [100.0, 0.0]), ("latency", [None, None])])
+@pytest.mark.parametrize(
+    ("strategy", "sticky", "percents"),
+    [
+        ("priority", "none", [100.0, 0.0]),
+        ("priority", "session", [100.0, 0.0]),
+        ("latency", "none", [None, None]),
+        ("latency", "session", [50.0, 50.0]),
+    ],
+)
 def test_the_preview_says_what_other_strategies_do(
-    change: ChangeSet, strategy: str, percents: list[float | None]
+    change: ChangeSet, strategy: str, sticky: str, percents: list[float | None]
 ) -> None:
     main = made_provider(change)
     targets = (RouteTarget(provider=main, model=model) for model in "ab")
-    services.save_alias(change, ModelAlias(name="claude", route=made_route(change, *targets, strategy=strategy)))
+    route = made_route(change, *targets, strategy=strategy, sticky=sticky)
+    services.save_alias(change, ModelAlias(name="claude", route=route))
     assert [share.percent for share in who_serves("claude").shares] == percents
 
 
@@ -244,3 +254,142 @@ def test_the_preview_of_an_unknown_name_suggests_others(change: ChangeSet) -> No
     services.save_alias(change, ModelAlias(name="claude-opus-5", route=route))
     served = who_serves("claude-opus-6")
     assert (served.alias, served.shares, served.closest) == ("", (), ("claude-opus-5",))
+
+
+def condition(route: str, **when: object) -> dict[str, object]:
+    return {"when": when or {"team": ["x"]}, "route": route}
+
+
+def two_routes(change: ChangeSet) -> tuple[Route, Route]:
+    provider = made_provider(change)
+    eu = made_route(change, RouteTarget(provider=provider, model="m"), name="eu")
+    main = made_route(change, RouteTarget(provider=provider, model="m"), name="main", conditions=[condition("eu")])
+    return main, eu
+
+
+@pytest.mark.parametrize(
+    ("conditions", "sentence"),
+    [
+        ([condition("nowhere")], "Condition 1: There is no route nowhere."),
+        ([condition("eu"), condition("main")], "Condition 2: This leads in a circle: main → main."),
+        ([condition("eu", teem="x")], "Condition 1, teem: unknown test; did you mean team?"),
+        ([{"when": {}, "route": "eu"}], "Condition 1: it has no test"),
+        ([{"when": {"team": "x"}}], "Condition 1, route: required"),
+        ({"when": 1}, "conditions is a list"),
+    ],
+)
+def test_conditions_that_lead_nowhere_are_refused(change: ChangeSet, conditions: list[object], sentence: str) -> None:
+    main, _ = two_routes(change)
+    main.conditions = conditions
+    with pytest.raises(ValidationError) as error:
+        services.save_route(change, main)
+    assert sentence in refusal(error, "conditions")
+
+
+def test_a_route_that_conditions_lead_to_is_kept(change: ChangeSet) -> None:
+    main, eu = two_routes(change)
+    with pytest.raises(ValidationError, match="Conditions of the routes main lead to the route eu"):
+        services.delete_route(change, eu)
+    eu.enabled = False
+    with pytest.raises(ValidationError) as error:
+        services.save_route(change, eu)
+    said = refusal(error, "enabled")
+    assert said == "Conditions of the route main would lead nowhere: The route eu is disabled."
+    eu.enabled, eu.name = True, "europe"
+    with pytest.raises(ValidationError) as error:
+        services.save_route(change, eu)
+    assert "There is no route eu." in refusal(error, "name")
+    main.conditions = []
+    services.save_route(change, main)
+    services.save_route(change, eu)
+    services.delete_route(change, eu)
+
+
+def test_a_route_that_leads_into_a_circle_over_others_is_refused_with_the_way(change: ChangeSet) -> None:
+    _, eu = two_routes(change)
+    eu.conditions = [condition("main")]
+    with pytest.raises(ValidationError) as error:
+        services.save_route(change, eu)
+    assert refusal(error, "conditions") == "Condition 1: This leads in a circle: eu → main → eu."
+
+
+def two_names(change: ChangeSet) -> tuple[ModelAlias, ModelAlias]:
+    route = made_route(change, RouteTarget(provider=made_provider(change), model="m"))
+    new = ModelAlias(name="new", route=route)
+    services.save_alias(change, new)
+    old = ModelAlias(name="old", route=route, successor="new")
+    services.save_alias(change, old)
+    return old, new
+
+
+def test_a_successor_that_nothing_serves_or_that_leads_in_a_circle_is_refused(change: ChangeSet) -> None:
+    old, new = two_names(change)
+    old.successor = "newer"
+    with pytest.raises(ValidationError) as error:
+        services.save_alias(change, old)
+    assert refusal(error, "successor") == "Nothing serves newer: no enabled alias fits that name."
+    new.successor = "old"
+    with pytest.raises(ValidationError) as error:
+        services.save_alias(change, new)
+    assert refusal(error, "successor") == "The successors lead in a circle: new → old → new."
+
+
+def test_a_name_without_a_route_is_refused_in_words(change: ChangeSet) -> None:
+    with pytest.raises(ValidationError) as error:
+        services.save_alias(change, ModelAlias(name="new"))
+    assert "route" in error.value.message_dict
+
+
+def test_a_name_that_is_a_successor_is_kept_until_something_takes_its_place(change: ChangeSet) -> None:
+    _, new = two_names(change)
+    with pytest.raises(ValidationError, match="The alias new is the successor of old"):
+        services.delete_alias(change, new)
+    new.enabled = False
+    with pytest.raises(ValidationError) as error:
+        services.save_alias(change, new)
+    assert "The successor of the alias old would lead nowhere" in refusal(error, "enabled")
+    route = new.route
+    route.enabled = False
+    services.save_route(change, route)  # then nobody is left to need it
+    route.enabled = True
+    services.save_route(change, route)
+    services.save_alias(change, ModelAlias(name="ne*", route=route))
+    services.delete_alias(change, ModelAlias.objects.get(name="new"))
+
+
+def test_a_route_that_serves_a_successor_is_not_disabled_under_it(change: ChangeSet) -> None:
+    old, _ = two_names(change)
+    other = made_route(change, RouteTarget(provider=Provider.objects.get(), model="o"), name="other")
+    old.route = other
+    services.save_alias(change, old)
+    route = Route.objects.get(name="sonnet")
+    route.enabled = False
+    with pytest.raises(ValidationError) as error:
+        services.save_route(change, route)
+    assert "The successor of the alias old would lead nowhere" in refusal(error, "enabled")
+
+
+def test_deprecations_come_with_their_stage_the_next_to_end_first(change: ChangeSet) -> None:
+    old, new = two_names(change)
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    later = ModelAlias(name="later", route=new.route, deprecated_on=now + timedelta(1), deprecation_text="Soon.")
+    ended = ModelAlias(name="ended", route=new.route, retires_on=now, deprecated_on=now - timedelta(9), successor="new")
+    for alias in (later, ended):
+        services.save_alias(change, alias)
+    ModelAlias.objects.filter(pk=old.pk).update(created_at=now - timedelta(30))
+    found = [(each.name, each.stage, each.successor, each.text) for each in deprecations(now)]
+    assert found == [
+        ("ended", "retired", "new", ""),
+        ("old", "deprecated", "new", ""),
+        ("later", "in use", "", "Soon."),
+    ]
+
+
+def test_a_route_whose_conditions_cannot_be_read_serves_nothing_rather_than_everything(change: ChangeSet) -> None:
+    main, _ = two_routes(change)
+    services.save_alias(change, ModelAlias(name="claude", route=main))
+    Route.objects.filter(pk=main.pk).update(conditions=[{"when": {"of_a_later_version": 1}, "route": "eu"}])
+    alias = load_snapshot().find("claude")
+    assert alias is not None
+    assert alias.route.targets == ()
+    assert "conditions of its route cannot be read" in alias.route.left_out[0].reason

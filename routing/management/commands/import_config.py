@@ -24,10 +24,13 @@ class Command(GatewayCommand):
         parser.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
         parser.add_argument("--prune", action="store_true", help="disable what the file does not mention")
 
+        parser.add_argument("--reason", default="", help="why, for the list of versions")
+
     def handle(self, *args: Any, **options: Any) -> None:
         data = _read(options["file"])
+        kept = {name: options[name] for name in ("prune", "dry_run", "reason")}
         try:
-            result = import_config(data, environ=os.environ, prune=options["prune"], dry_run=options["dry_run"])
+            result = import_config(data, environ=os.environ, **kept)
         except ConfigRefused as refused:
             count = len(refused.problems)
             raise CommandError(

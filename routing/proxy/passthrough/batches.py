@@ -1,11 +1,11 @@
 """Message batches: made with the names of this gateway, read by their own team, metered by their results."""
 
 import asyncio
+import time
 
 from accounting.access.grant import Grant
 from routing.formats.base import header
 from routing.formats.batch import shown, with_results_url
-from routing.formats.batch_results import ResultsMeter
 from routing.proxy.errors import no_such_file, upstream_failed
 from routing.proxy.exchange import Exchange
 from routing.proxy.passthrough import listing
@@ -27,10 +27,13 @@ async def create(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Gran
     if foreign := desk.owners.foreign_file(body, grant.team):
         raise no_such_file(foreign)
     if len(body) > _IN_THREAD:
-        plan = await asyncio.to_thread(plan_batch, body, snapshot, grant)
+        plan = await asyncio.to_thread(plan_batch, body, snapshot, grant, time.time())
     else:
-        plan = plan_batch(body, snapshot, grant)
+        plan = plan_batch(body, snapshot, grant, time.time())
+    exchange.notices = plan.notices
     exchange.entry.alias, exchange.entry.route = plan.alias[:300], plan.route
+    if exchange.may_spend is not None:
+        await exchange.may_spend((plan.alias, *plan.aliases, *plan.aliases.values()))
     provider = plan.target.provider
     request = outbound(exchange, "POST", _ROOT, plan.body)
     claim = claim_of(BATCH, provider, grant, dict(plan.aliases))
@@ -78,7 +81,7 @@ async def results(desk: Desk, exchange: Exchange, snapshot: Snapshot, grant: Gra
     owned = await desk.owned(BATCH, exchange.call.subject, grant)
     exchange.drains = not owned.priced
     request = outbound(exchange, "GET", results_path(owned.id), opaque=True)
-    meter = ResultsMeter()
+    meter = desk.metering.meter(owned, keeper(owned, snapshot))
     desk.metering.reading(owned)
     try:
         answer = await desk.pass_on(exchange, owned, snapshot, request)

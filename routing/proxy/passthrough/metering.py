@@ -1,7 +1,7 @@
 """Puts the usage of each batch on record once: when its results first pass, or else soon after it was seen to have ended.
 
 One record for each model that the batch has used, because prices are per model: operation `batches`, reason
-`batch_results`, the tokens the sums over all its calls, all of them at the price of batches (service tier `batch`). It
+`batch_results`, the tokens the sums over all its calls, each priced by itself and at the price of batches. It
 belongs to whoever made the batch, whoever fetches the results. Its id is made from the batch's and the model's, so that it
 is stored once, however many processes come to it and however often: what is recorded before the row of ownership says so
 is recorded again after a crash, and then passed over.
@@ -10,17 +10,20 @@ is recorded again after a crash, and then passed over.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import httpx
 
-from accounting.money.entry import Entry
+from accounting.money.entry import Entry, Line
+from accounting.money.price_book import BATCH
+from accounting.money.pricing import merged
 from accounting.money.usage import Usage
 from gateway_project.telemetry import logger
 from routing.formats.anthropic import DEFAULT_VERSION
 from routing.formats.base import BATCHES, Outbound
 from routing.formats.batch_results import ResultsMeter
+from routing.proxy.billing import Billing, fill
 from routing.proxy.passthrough import store
 from routing.proxy.passthrough.calls import chunks
 from routing.proxy.passthrough.ledger import Ledger, Unavailable
@@ -50,9 +53,15 @@ class Metering:
     """One per process, used by its loop alone. `keep` takes finished records."""
 
     def __init__(
-        self, upstreams: UpstreamClient, keep: Callable[[Entry], None], owners: Owners, ledger: Ledger
+        self,
+        upstreams: UpstreamClient,
+        keep: Callable[[Entry], None],
+        owners: Owners,
+        ledger: Ledger,
+        billing: Billing,
     ) -> None:
         self._upstreams = upstreams
+        self._billing = billing
         self._keep = keep
         self._owners = owners
         self._ledger = ledger
@@ -72,12 +81,15 @@ class Metering:
             del self._readers[batch.id]
             readers.gone.set()
 
-    def settle(self, batch: Owned, meter: ResultsMeter) -> None:
+    def meter(self, batch: Owned, provider: ProviderConf) -> "PricedResults":
+        """What reads the results of a batch as they pass."""
+        return PricedResults(self._billing, batch, provider)
+
+    def settle(self, batch: Owned, meter: "PricedResults") -> None:
         """The whole results have passed: their usage is on record when this returns."""
         if (self._owners.find(batch.kind, batch.id) or batch).priced:
             return
-        meter.finish()
-        for entry in _entries(batch, meter):
+        for entry in meter.entries():
             self._keep(entry)
         self._owners.put([replace(batch, ended=True, priced=True)])
         self._ledger.later(store.price, batch.row)
@@ -99,7 +111,7 @@ class Metering:
         headers = [(b"anthropic-version", DEFAULT_VERSION.encode()), (b"accept-encoding", b"identity")]
         request = Outbound(results_path(batch.id), headers, b"", method="GET", opaque=True)
         answer = await self._upstreams.open(provider, request)
-        meter = ResultsMeter()
+        meter = self.meter(batch, provider)
         try:
             async for chunk in chunks(answer, provider.idle_timeout):
                 meter.feed(chunk)
@@ -146,37 +158,54 @@ def results_path(id_: str) -> str:
     return f"/v1/messages/batches/{id_}/results"
 
 
-def _entries(batch: Owned, meter: ResultsMeter) -> Iterable[Entry]:
-    for model, usage in sorted(meter.usages.items()):
-        yield _entry(batch, model, usage, doubtful=meter.doubtful or usage.doubtful)
+class PricedResults:
+    """The results of a batch as they pass: each call is priced by itself, and what has the same price is added up."""
 
+    def __init__(self, billing: Billing, batch: Owned, provider: ProviderConf) -> None:
+        self._billing = billing
+        self._batch = batch
+        self._provider = provider
+        self._at = time.time()
+        self._lines: dict[str, list[Line]] = {}
+        self._meter = ResultsMeter(None if batch.priced else self._called)
 
-def _entry(batch: Owned, model: str, usage: Usage, *, doubtful: bool) -> Entry:
-    names = batch.aliases
-    return Entry(
-        request_id=record_id(batch.provider, batch.id, model),
-        started_at=time.time(),
-        operation=BATCHES,
-        team=batch.team,
-        project=batch.project,
-        key=batch.key,
-        key_prefix=batch.key_prefix,
-        user=batch.user,
-        alias=names.get(model) or (next(iter(names.values())) if len(names) == 1 else ""),
-        provider=batch.provider,
-        upstream_model=model[:300],
-        upstream_request_id=batch.id,
-        status=200,
-        outcome="served",
-        reason=REASON,
-        tokens_input=usage.input,
-        tokens_output=usage.output,
-        tokens_cache_read=usage.cache_read,
-        tokens_cache_write_5m=usage.cache_write_5m,
-        tokens_cache_write_1h=usage.cache_write_1h,
-        web_searches=usage.web_searches,
-        estimated=doubtful,
-    )
+    def feed(self, chunk: bytes) -> None:
+        """Takes the next bytes. Never raises, whatever they are."""
+        self._meter.feed(chunk)
+
+    def entries(self) -> list[Entry]:
+        """The records of the whole results, one for each model."""
+        self._meter.finish()
+        return [self._entry(model, lines) for model, lines in sorted(self._lines.items())]
+
+    def _called(self, model: str, usage: Usage) -> None:
+        usage.service_tier = BATCH
+        name = self._batch.provider
+        lines = self._billing.lines(usage, name, model, self._at, self._provider)
+        self._lines[model] = merged([*self._lines.get(model, []), *lines])
+
+    def _entry(self, model: str, lines: list[Line]) -> Entry:
+        batch, names = self._batch, self._batch.aliases
+        entry = Entry(
+            request_id=record_id(batch.provider, batch.id, model),
+            started_at=self._at,
+            operation=BATCHES,
+            team=batch.team,
+            project=batch.project,
+            key=batch.key,
+            key_prefix=batch.key_prefix,
+            user=batch.user,
+            alias=names.get(model) or (next(iter(names.values())) if len(names) == 1 else ""),
+            provider=batch.provider,
+            upstream_model=model[:300],
+            upstream_request_id=batch.id,
+            status=200,
+            outcome="served",
+            reason=REASON,
+            estimated=self._meter.doubtful or any(line.estimated for line in lines),
+        )
+        fill(entry, lines)
+        return entry
 
 
 def record_id(provider: str, id_: str, model: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 
 from accounting.money.recorder import Recorder
 from routing.formats.base import BATCHES, header
+from routing.proxy.billing import Billing
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import batches, files
 from routing.proxy.passthrough.desk import Desk
@@ -33,10 +34,10 @@ _WRITE = {
 class PassThrough:
     """Batches and files of one process. `owners` is kept fresh by whoever watches the database."""
 
-    def __init__(self, upstreams: UpstreamClient, recorder: Recorder, public_url: str) -> None:
+    def __init__(self, upstreams: UpstreamClient, recorder: Recorder, public_url: str, billing: Billing) -> None:
         self.owners = Owners()
         ledger = Ledger()
-        metering = Metering(upstreams, recorder.finished, self.owners, ledger)
+        metering = Metering(upstreams, recorder.finished, self.owners, ledger, billing)
         self._desk = Desk(upstreams, recorder, self.owners, ledger, metering, public_url)
 
     async def serve(self, exchange: Exchange, snapshot: Snapshot) -> None:

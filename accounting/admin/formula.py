@@ -1,0 +1,80 @@
+"""How a record's cost came about, line by line, with its numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from accounting.models import RequestRecord
+from accounting.money.price_book import number
+from accounting.templatetags.console import dollars, grouped, spaced
+
+KINDS = (
+    ("input", "tokens_input", "input"),
+    ("output", "tokens_output", "output"),
+    ("cache read", "tokens_cache_read", "cache_read"),
+    ("cache write, 5 min", "tokens_cache_write_5m", "cache_write_5m"),
+    ("cache write, 1 h", "tokens_cache_write_1h", "cache_write_1h"),
+)
+BANDS = {"long_context": "prices of long prompts", "fast": "prices of fast mode"}
+TIMES = "\N{MULTIPLICATION SIGN}"
+WORDS = {"batch": "batch", "geo": "region"}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One product: how many, at which price, what it makes before multipliers."""
+
+    what: str
+    count: str
+    price: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """The terms of a price, the factors that they are multiplied with, what is added unmultiplied, and the sum."""
+
+    title: str
+    terms: list[Term]
+    factors: list[str]
+    searches: Term | None
+    sum: str
+    row: str
+    unknown: bool
+
+
+def formulas_of(record: RequestRecord) -> list[Formula]:
+    """The sums that make the record's cost; none for a record without a price, or whose cost is of several calls."""
+    found = formulas([record])
+    return found if [each.sum for each in found] == [dollars(record.cost_usd)] else []
+
+
+def formulas(lines: Sequence[Any]) -> list[Formula]:
+    """A sum for each line that has a price: a record, or lines of the ledger."""
+    return [_formula(line.price, line, spaced(getattr(line, "kind", ""))) for line in lines if line.price]
+
+
+def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
+    terms, total = [], Decimal(0)
+    for what, column, rate in KINDS:
+        count = int(getattr(counts, column))
+        if count:
+            amount = Decimal(count) * Decimal(str(price[rate])) / 1_000_000
+            terms.append(Term(what, grouped(count), f"${price[rate]} / million", dollars(amount)))
+            total += amount
+    factors = []
+    for name, value in (price.get("multipliers") or {}).items():
+        factors.append(f"{TIMES} {value} ({WORDS.get(name, name)})")
+        total *= Decimal(str(value))
+    searches = None
+    if counts.web_searches:
+        each = Decimal(str(price.get("web_search_per_1000", "10")))
+        amount = each * counts.web_searches / 1000
+        searches = Term("web searches", grouped(counts.web_searches), f"${number(each)} / 1,000", dollars(amount))
+        total += amount
+    since = str(price.get("valid_from") or "")[:10]
+    row = f"price {price['id']}: {price['model']} from {since}" if price.get("id") else "price of unknown models"
+    if band := BANDS.get(str(price.get("band"))):
+        row += f", {band}"
+    return Formula(title, terms, factors, searches, dollars(total), row, not price.get("id"))

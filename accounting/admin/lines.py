@@ -1,0 +1,38 @@
+"""The lines of a request as pages tell them: with the formula of their cost."""
+
+from accounting.models import LedgerEntry, RequestRecord
+from accounting.models.ledger import ADJUSTMENT
+from accounting.templatetags.console import grouped, spaced
+
+TIMES = "\u00d7"
+MOST_LINES = 100  # that the page of one request shows
+# The ledger's column, the price's name.
+RATES = (
+    ("tokens_input", "input"),
+    ("tokens_cache_read", "cache_read"),
+    ("tokens_cache_write_5m", "cache_write_5m"),
+    ("tokens_cache_write_1h", "cache_write_1h"),
+    ("tokens_output", "output"),
+)
+
+
+def lines_of(record: RequestRecord) -> list[LedgerEntry]:
+    """The lines of a request, in order, adjustments after them."""
+    return list(LedgerEntry.objects.filter(request_id=record.request_id).order_by("number")[:MOST_LINES])
+
+
+def formula(entry: LedgerEntry) -> str:
+    """How the cost of a line comes about, with its numbers."""
+    if entry.kind == ADJUSTMENT:
+        return f"corrects line {entry.adjusts}: {entry.reason}"
+    price = entry.price if isinstance(entry.price, dict) else {}
+    counted = ((int(getattr(entry, column)), name) for column, name in RATES)
+    parts = [f"{grouped(count)} {spaced(name)} {TIMES} ${price.get(name, '?')}" for count, name in counted if count]
+    text = f"({' + '.join(parts)}) / 1,000,000" if parts else ""
+    multipliers = price.get("multipliers")
+    for name, value in multipliers.items() if isinstance(multipliers, dict) else ():
+        text += f" {TIMES} {value} ({name})"
+    if entry.web_searches:
+        searches = f"{entry.web_searches} web searches {TIMES} ${price.get('web_search_per_1000', '?')} / 1,000"
+        text = f"{text} + {searches}" if text else searches
+    return text or "no tokens"

@@ -1,0 +1,163 @@
+"""Usage, as sums: `GET /api/v1/usage/`, and the FOCUS export of costs."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+from rest_framework.views import APIView
+
+from accounting.api.asking import question_of
+from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
+from accounting.api.pagination import Pages
+from accounting.api.permissions import ReadsRecords
+from accounting.api.serializers import RefusalSerializer
+from accounting.api.spreadsheets import CsvRenderer, spreadsheet
+from accounting.api.texts import plain
+from accounting.money.focus import COLUMNS, charges
+from accounting.money.reports import FIGURES, FILTERS, BadQuestion, Question, UsageRow, each_usage, usage
+from accounting.selectors import Viewer, narrowed
+
+REFUSALS = {
+    400: OpenApiResponse(OpenApiTypes.OBJECT, "A parameter that does not exist, is empty or cannot be read."),
+    401: OpenApiResponse(RefusalSerializer, "No token, or one that is unknown, revoked or has expired."),
+    403: OpenApiResponse(RefusalSerializer, "This account may not read request records."),
+}
+_PERIOD = [
+    OpenApiParameter("since", OpenApiTypes.DATETIME, description="Started at this moment or later (ISO 8601)."),
+    OpenApiParameter("until", OpenApiTypes.DATETIME, description="Started before this moment (ISO 8601)."),
+]
+_PARAMETERS = [
+    OpenApiParameter(
+        "group_by", description="team, project, key, key_prefix, user, alias, provider, model, day, hour, tag:NAME"
+    ),
+    *_PERIOD,
+    OpenApiParameter("timezone", description="Whose days to count by, and of moments without a zone. Default UTC."),
+    OpenApiParameter("tag:NAME", description="The exact value of a tag of the key."),
+    *(OpenApiParameter(name, description="An exact value.") for name in FILTERS),
+    OpenApiParameter("page", OpenApiTypes.INT),
+    OpenApiParameter("page_size", OpenApiTypes.INT),
+    OpenApiParameter("format", enum=["json", "csv"]),
+]
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """The values that were grouped by, each under its name, and the sums."""
+
+    requests = serializers.IntegerField(help_text="Requests, whatever became of them.")
+    errors = serializers.IntegerField(help_text="Requests that ended as upstream_error or shut_down.")  # type: ignore[assignment]
+    refused = serializers.IntegerField(help_text="Requests that the gateway refused.")
+    estimated = serializers.IntegerField(help_text="Requests whose counts were estimated.")
+    input = serializers.IntegerField()
+    output = serializers.IntegerField()
+    cache_read = serializers.IntegerField()
+    cache_write_5m = serializers.IntegerField()
+    cache_write_1h = serializers.IntegerField()
+    web_searches = serializers.IntegerField()
+    cost_usd = serializers.DecimalField(30, 12, help_text="Dollars, adjustments included.")
+    adjustment_usd = serializers.DecimalField(30, 12, help_text="What of it later adjustments added or took away.")
+
+
+class UsagePageSerializer(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = UsageSerializer(many=True)
+
+
+class _Usage(APIView):
+    authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
+    permission_classes = (ReadsRecords,)
+
+    def question(self, request: Request) -> Question:
+        """What is asked, narrowed to what the reader may see."""
+        viewer: Any = request.user
+        asked = question_of(request.query_params)
+        return narrowed(asked, viewer) if isinstance(viewer, Viewer) else asked
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Response):  # rows in CSV are streamed; what else there is to say is JSON
+            request.accepted_renderer = JSONRenderer()
+            request.accepted_media_type = "application/json"
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final["Cache-Control"] = "private, no-store"
+        return final
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, BadQuestion):
+            return super().handle_exception(ValidationError({"timezone": [str(exc)]}))
+        return super().handle_exception(exc)
+
+
+class Usage(_Usage):
+    """Requests, tokens and dollars, summed by whatever is asked for."""
+
+    renderer_classes = (JSONRenderer, CsvRenderer)
+
+    @extend_schema(parameters=_PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS})
+    def get(self, request: Request) -> HttpResponseBase:
+        question, number = self.question(request), _page(request)
+        size = Pages().get_page_size(request) or Pages.page_size
+        if getattr(request, "accepted_renderer").format == "csv":  # noqa: B009  an attribute of this framework's making
+            usage(question, limit=1)  # what is wrong with the question is said before the first row
+            cells = ((*row.group, *row.sums.values()) for row in each_usage(question))
+            return spreadsheet("usage", (*question.group_by, *FIGURES), cells)
+        rows, count = usage(question, limit=size, offset=(number - 1) * size)
+        if not rows and number > 1:
+            raise NotFound("Invalid page.")
+        address = request.build_absolute_uri()
+        before = (
+            remove_query_param(address, "page") if number == 2 else replace_query_param(address, "page", number - 1)
+        )
+        return Response(
+            {
+                "count": count,
+                "next": replace_query_param(address, "page", number + 1) if count > number * size else None,
+                "previous": before if number > 1 else None,
+                "results": [_shown(question, row) for row in rows],
+            }
+        )
+
+
+class Focus(_Usage):
+    """Costs as FOCUS 1.2 describes them: a row for each day, team, project, model, price and kind of token."""
+
+    renderer_classes = (CsvRenderer,)
+
+    @extend_schema(
+        parameters=[*_PERIOD, OpenApiParameter("team", description="An exact value.")],
+        responses={(200, "text/csv"): OpenApiTypes.STR, **REFUSALS},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        question = self.question(request)
+        other = [name for name, _ in question.names if name != "team"]
+        if other or question.group_by or question.tags or question.zone != "UTC":
+            raise ValidationError({"detail": ["This export takes since, until and team."]})
+        now = timezone.now()
+        until = question.until or now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        since = question.since or (until - timedelta(microseconds=1)).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        question = replace(question, since=since, until=until)
+        return spreadsheet("focus", COLUMNS, charges(question, now))
+
+
+def _page(request: Request) -> int:
+    text = request.query_params.get("page", "1")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 10**7:
+        raise NotFound("Invalid page.")
+    return int(text)
+
+
+def _shown(question: Question, row: UsageRow) -> dict[str, Any]:
+    sums = {name: plain(value) if name.endswith("_usd") else value for name, value in row.sums.items()}
+    return {**dict(zip(question.group_by, map(plain, row.group), strict=True)), **sums}

@@ -1,0 +1,122 @@
+"""What a request will use, guessed before it is sent, and better guessed with every answer. No I/O.
+
+Input comes from the size of the body, by how many tokens a byte has had for this caller and model; output from `max_tokens`,
+capped by the most that this caller's latest answers of the model had. What remains too high (prompts read from a cache cost
+a tenth) is taken off by what the latest requests have cost in relation to such a guess. `strict` takes nothing off.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from accounting.limits.counters import Wish
+from accounting.limits.terms import STRICT
+
+LATEST = 50  # answers that a guess is made from
+MOST_REMEMBERED = 20_000  # pairs of caller and model
+TOKENS_PER_BYTE = 0.3  # of a body that nobody has counted yet; English prose has 0.25
+LEARNING = 0.2  # weight of the newest answer
+UNSAID = 4096  # output tokens of a request without max_tokens
+LEAST_OUTPUT = 64
+MOST_OUTPUT = 1_000_000  # tokens that anybody is believed to want
+INFORMED = 3  # answers after which a guess counts as one
+TRUSTED = 10  # guesses after which their errors are believed
+MARGIN = 1.25  # on what the dearest of the latest requests has cost
+LEAST_MARGIN = 0.98  # on the cheapest
+_K, _V = TypeVar("_K"), TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrices:
+    """Nano-dollars for one token."""
+
+    input: int
+    output: int
+
+
+class Prices(Protocol):
+    def ceiling(self, models: tuple[tuple[str, str], ...]) -> UnitPrices:
+        """The dearest rates among these pairs of provider and upstream model, one of which will serve the request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPrices:
+    """One price for all models: what an unknown one costs."""
+
+    prices: UnitPrices = UnitPrices(input=15_000, output=75_000)
+
+    def ceiling(self, models: tuple[tuple[str, str], ...]) -> UnitPrices:
+        return self.prices
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """`full` is the cost without what experience takes off; `informed` whether there was any experience."""
+
+    wish: Wish
+    full: int
+    informed: bool
+
+
+class _Experience:
+    """What one caller's requests to one model have been like."""
+
+    __slots__ = ("count", "outputs", "shares", "tokens_per_byte")
+
+    def __init__(self, tokens_per_byte: float) -> None:
+        self.count = 0
+        self.tokens_per_byte = tokens_per_byte
+        self.outputs: deque[int] = deque(maxlen=LATEST)
+        self.shares: deque[float] = deque(maxlen=LATEST)
+
+
+class Estimator:
+    """One of a process. Callers that are new to a model begin with what it is like for the others."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], _Experience] = OrderedDict()
+        self._models: OrderedDict[str, float] = OrderedDict()
+
+    def guess(
+        self, caller: str, model: str, *, size: int, max_tokens: int | None, prices: UnitPrices, reservation: str
+    ) -> Guess:
+        known = self._known.get((caller, model))
+        rate = known.tokens_per_byte if known else self._models.get(model, TOKENS_PER_BYTE)
+        input_tokens = int(size * rate) + 1
+        output_tokens = UNSAID if max_tokens is None else min(max_tokens, MOST_OUTPUT)
+        informed = known is not None and known.count >= INFORMED
+        if informed and reservation != STRICT:
+            assert known is not None
+            output_tokens = min(output_tokens, max(LEAST_OUTPUT, max(known.outputs)))
+        full = input_tokens * prices.input + output_tokens * prices.output
+        cost, least = full, 0
+        if known is not None and len(known.shares) >= INFORMED:
+            least = int(full * min(min(known.shares), 1.0) * LEAST_MARGIN)
+            if len(known.shares) >= TRUSTED and reservation != STRICT:
+                cost = max(least, int(full * min(1.0, max(known.shares) * MARGIN)))
+        return Guess(Wish(cost, min(least, cost), input_tokens, output_tokens), full, informed)
+
+    def learn(self, caller: str, model: str, guess: Guess, *, size: int, cost: int, used: tuple[int, int]) -> None:
+        """Takes in what a request has really used: (input tokens, output tokens)."""
+        input_tokens, output_tokens = used
+        if not input_tokens:
+            return
+        rate = input_tokens / max(1, size)
+        general = self._models.get(model, rate)
+        _keep(self._models, model, general + LEARNING * (rate - general))
+        known = self._known.get((caller, model)) or _Experience(rate)
+        _keep(self._known, (caller, model), known)
+        known.tokens_per_byte += LEARNING * (rate - known.tokens_per_byte)
+        known.count += 1
+        known.outputs.append(output_tokens)
+        if guess.informed and guess.full:
+            known.shares.append(cost / guess.full)
+
+
+def _keep(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
+    """Puts a value in last place, and drops the first ones beyond the bound."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > MOST_REMEMBERED:
+        table.popitem(last=False)

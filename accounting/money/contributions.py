@@ -1,0 +1,125 @@
+"""What each record and each line of the ledger adds to the roll-ups: the one definition that storing, rebuilding and
+checking share.
+
+A request is counted once, at its record's own provider and model. Tokens and money are those of its lines, at the line's
+provider and model. What a record has and its lines do not (there may be none) stays at the record's own: so every sum over
+roll-ups is the sum over records, and adjustments beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from accounting.models import LedgerEntry, RequestRecord
+from accounting.models.ledger import ADJUSTMENT
+from accounting.models.rollups import TTFT_BOUNDS
+from accounting.money.dialect import beginning, identity, least_greatest, no_tags
+
+NAMES = ("team", "project", "key", "key_prefix", "user", "alias", "provider", "model", "tags")
+TOTALS = frozenset({"team", "project", "alias", "provider", "model"})  # the names that totals are kept by
+TOKENS = ("tokens_input", "tokens_output", "tokens_cache_read", "tokens_cache_write_5m", "tokens_cache_write_1h")
+SHARED = (*TOKENS, "web_searches", "cost_usd")  # what records and lines both have
+BUCKETS = tuple(f"ttft_{bound}" for bound in TTFT_BOUNDS)
+MEASURES = (
+    "requests", "errors", "refused", "estimated", *SHARED, "adjustment_usd", "ttft_count", "ttft_us", *BUCKETS
+)  # fmt: skip
+MONEY = frozenset({"cost_usd", "adjustment_usd"})
+RECORDS = RequestRecord._meta.db_table
+LINES = LedgerEntry._meta.db_table
+_LONGEST = "1000000000"  # milliseconds that are believed
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which records (`r`) and which lines (`l`) contribute: two conditions with their parameters, which must fit together:
+    a record comes with all of its lines but adjustments."""
+
+    records: str
+    records_with: tuple[Any, ...]
+    lines: str
+    lines_with: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    sql: str
+    parameters: tuple[Any, ...]
+
+    def run(self) -> list[tuple[Any, ...]]:
+        """Its rows; none if it gives none."""
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def contributions(chosen: Chosen) -> Statement:
+    """One row for each chosen record and line: `dimension_id`, `totals_id`, the names, `hour`, `outcome`, `reason`, and
+    what it adds to each measure."""
+    names = {**{name: f'"{name}"' for name in NAMES}}
+    full = identity(tuple(names.values()))
+    blank = {
+        name: names[name] if name in TOTALS else no_tags() if name == "tags" else "CAST('' AS text)" for name in NAMES
+    }
+    totals = identity(tuple(blank.values()))
+    sql = (
+        f"SELECT {full} AS dimension_id, {totals} AS totals_id, part.* FROM "
+        f"({_records(chosen)} UNION ALL {_lines(chosen)}) AS part"
+    )
+    return Statement(sql, (*chosen.lines_with, *chosen.records_with, *chosen.lines_with))
+
+
+def _records(chosen: Chosen) -> str:
+    sums = ", ".join(f"SUM(l.{name}) AS {name}" for name in SHARED)
+    lines = f"SELECT l.request_id, {sums} FROM {LINES} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
+    measures = {
+        "requests": "1",
+        "errors": _flag("r.outcome IN ('upstream_error', 'shut_down')"),
+        "refused": _flag("r.outcome = 'refused'"),
+        "estimated": _flag("r.estimated"),
+        **{name: f"r.{name} - coalesce(lines.{name}, 0)" for name in SHARED},
+        "adjustment_usd": "0",
+        "ttft_count": _flag("r.ttft_ms IS NOT NULL"),
+        "ttft_us": f"CAST(round(coalesce({least_greatest('r.ttft_ms', _LONGEST)}, 0) * 1000) AS bigint)",
+        **_histogram("r.ttft_ms"),
+    }
+    columns = _columns("r", {"model": "upstream_model"}, "r.started_at", "r.outcome", "r.reason", measures)
+    source = f"{RECORDS} r LEFT JOIN ({lines}) lines ON lines.request_id = r.request_id"
+    return f"SELECT {columns} FROM {source} WHERE {chosen.records}"
+
+
+def _lines(chosen: Chosen) -> str:
+    measures = {
+        **dict.fromkeys(MEASURES, "0"),
+        **{name: f"l.{name}" for name in SHARED},
+        "cost_usd": f"CASE WHEN l.kind = '{ADJUSTMENT}' THEN 0 ELSE l.cost_usd END",
+        "adjustment_usd": f"CASE WHEN l.kind = '{ADJUSTMENT}' THEN l.cost_usd ELSE 0 END",
+    }
+    columns = _columns("l", {}, "l.at", "CAST('' AS text)", "CAST('' AS text)", measures)
+    return f"SELECT {columns} FROM {LINES} l WHERE {chosen.lines}"
+
+
+def _columns(
+    table: str, renamed: Mapping[str, str], moment: str, outcome: str, reason: str, measures: Mapping[str, str]
+) -> str:
+    names = [f'{table}."{renamed.get(name, name)}" AS "{name}"' for name in NAMES]
+    values = [f"{measures[name]} AS {name}" for name in MEASURES]
+    where = [f"{beginning('hour', moment)} AS hour", f"{outcome} AS outcome", f"{reason} AS reason"]
+    return ", ".join([*names, *where, *values])
+
+
+def _flag(condition: str) -> str:
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
+
+
+def _histogram(column: str) -> dict[str, str]:
+    found, above = {}, ""
+    for name, bound in zip(BUCKETS, TTFT_BOUNDS, strict=True):
+        found[name] = _flag(f"{column} <= {bound}{above}")
+        above = f" AND {column} > {bound}"
+    return found
+
+
+def summed(names: Sequence[str] = MEASURES) -> str:
+    return ", ".join(f"SUM({name}) AS {name}" for name in names)

@@ -1,0 +1,60 @@
+"""Hours, days and months of UTC: where they begin, and how a period is made of them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+Unit = Literal["hour", "day", "month"]
+
+
+def floor(moment: datetime, unit: Unit) -> datetime:
+    """When the unit that `moment` lies in began."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if unit == "hour":
+        return hour
+    day = hour.replace(hour=0)
+    return day if unit == "day" else day.replace(day=1)
+
+
+def following(start: datetime, unit: Unit) -> datetime:
+    """When the unit after the one that begins at `start` begins."""
+    if unit == "hour":
+        return start + timedelta(hours=1)
+    if unit == "day":
+        return start + timedelta(days=1)
+    return (start + timedelta(days=32)).replace(day=1)
+
+
+def ceiling(moment: datetime, unit: Unit) -> datetime:
+    """The first beginning of a unit that is not before `moment`."""
+    start = floor(moment, unit)
+    return start if start == moment else following(start, unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a period, made of whole units, or (`unit` None) of no whole unit. None: without a bound."""
+
+    unit: Unit | None
+    start: datetime | None
+    end: datetime | None
+
+
+def stretches(start: datetime | None, end: datetime | None, units: Sequence[Unit]) -> list[Stretch]:
+    """The period as few stretches that do not overlap, made of the largest of `units` (largest first) that fit."""
+    if start is not None and end is not None and start >= end:
+        return []
+    if not units:
+        return [Stretch(None, start, end)]
+    unit, smaller = units[0], units[1:]
+    first = None if start is None else ceiling(start, unit)
+    last = None if end is None else floor(end, unit)
+    if first is not None and last is not None and first >= last:
+        return stretches(start, end, smaller)
+    found = [Stretch(unit, first, last)]
+    if start is not None and first is not None:
+        found = stretches(start, first, smaller) + found
+    if end is not None and last is not None:
+        found += stretches(last, end, smaller)
+    return found

@@ -1,0 +1,115 @@
+"""Adding to the roll-ups, in the transaction that stores what is added; and the tables that there are.
+
+Every process that stores takes rows in the same order, tables one after the other and each sorted by its key: two of them
+wait for each other, and never both at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from accounting.models import (
+    DailyTotals,
+    DailyUsage,
+    HourlyOutcomes,
+    HourlyTotals,
+    HourlyUsage,
+    MonthlyUsage,
+    UsageDimension,
+)
+from accounting.money.contributions import MEASURES, NAMES, TOTALS, Chosen, Statement, contributions, summed
+from accounting.money.dialect import among, beginning, in_sqlite, listed, no_tags
+from accounting.money.periods import Unit
+
+DIMENSIONS = UsageDimension._meta.db_table
+OUTCOMES = HourlyOutcomes._meta.db_table
+_PART = "usage_contribution"
+_KEY = "(dimension_id, bucket)"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A table of roll-ups: its unit of time, and which id of a contribution it is kept by."""
+
+    table: str
+    unit: Unit
+    by: str
+
+    @property
+    def totals(self) -> bool:
+        return self.by == "totals_id"
+
+
+HOURS = Level(HourlyUsage._meta.db_table, "hour", "dimension_id")
+DAYS = Level(DailyUsage._meta.db_table, "day", "dimension_id")
+MONTHS = Level(MonthlyUsage._meta.db_table, "month", "dimension_id")
+HOUR_TOTALS = Level(HourlyTotals._meta.db_table, "hour", "totals_id")
+DAY_TOTALS = Level(DailyTotals._meta.db_table, "day", "totals_id")
+LEVELS = (HOURS, HOUR_TOTALS, DAYS, DAY_TOTALS, MONTHS)
+HOURLY = (HOURS, HOUR_TOTALS)
+
+
+def add_stored(request_ids: Sequence[str], line_ids: Sequence[int]) -> None:
+    """Counts what was stored just now: records, and lines of theirs or adjustments. Raises whatever the database raises."""
+    ids, lines = listed(request_ids), listed(line_ids)
+    add(Chosen(among("r.request_id"), (ids,), among("l.id"), (lines,)))
+
+
+def add(chosen: Chosen, levels: Sequence[Level] = LEVELS) -> None:
+    """Adds what the chosen contribute to these levels, and to the outcomes of hours."""
+    source = contributions(chosen)
+    parts = [_dimensions("dimension_id"), _dimensions("totals_id"), *map(_level, levels), _outcomes()]
+    if in_sqlite():
+        _one_by_one(source, parts)
+    else:
+        _at_once(source, parts)
+
+
+def _one_by_one(source: Statement, parts: Sequence[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS temp.{_PART}")
+        cursor.execute(f"CREATE TEMP TABLE {_PART} AS {source.sql}", source.parameters)
+        for part in parts:
+            cursor.execute(part)
+        cursor.execute(f"DROP TABLE temp.{_PART}")
+
+
+def _at_once(source: Statement, parts: Sequence[str]) -> None:
+    """One statement: the contributions are computed once, and no row of them leaves the database."""
+    steps = [f"{_PART} AS MATERIALIZED ({source.sql})"]
+    steps += [f"step{number} AS ({part})" for number, part in enumerate(parts)]
+    Statement(f"WITH {', '.join(steps)} SELECT 1", source.parameters).run()
+
+
+def _dimensions(by: str) -> str:
+    """Stores names that are new; their id says whether they are."""
+    kept = {
+        name: f'"{name}"' if by == "dimension_id" or name in TOTALS else no_tags() if name == "tags" else "''"
+        for name in NAMES
+    }
+    names = ", ".join(f'"{name}"' for name in NAMES)
+    return (
+        f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {_PART} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {DIMENSIONS} known WHERE known.id = {_PART}.{by}) ORDER BY 1 "
+        "ON CONFLICT (id) DO NOTHING"
+    )
+
+
+def _level(level: Level) -> str:
+    columns = ", ".join(MEASURES)
+    grown = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in MEASURES)
+    return (
+        f"INSERT INTO {level.table} AS kept (dimension_id, bucket, {columns}) "
+        f"SELECT {level.by}, {beginning(level.unit, 'hour')}, {summed()} FROM {_PART} GROUP BY 1, 2 ORDER BY 1, 2 "
+        f"ON CONFLICT {_KEY} DO UPDATE SET {grown}"
+    )
+
+
+def _outcomes() -> str:
+    return (
+        f"INSERT INTO {OUTCOMES} AS kept (dimension_id, bucket, outcome, reason, requests) "
+        f"SELECT totals_id, hour, outcome, reason, SUM(requests) FROM {_PART} WHERE outcome NOT IN ('', 'served') "
+        "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 ON CONFLICT (dimension_id, bucket, outcome, reason) "
+        "DO UPDATE SET requests = kept.requests + excluded.requests"
+    )

@@ -1,0 +1,1 @@
+"""Routing's part of the REST API."""

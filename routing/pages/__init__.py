@@ -1,0 +1,1 @@
+"""Routing's pages for people who are not in the console."""

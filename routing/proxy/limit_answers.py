@@ -1,0 +1,176 @@
+"""What a caller is told of its limits: the text and the headers of a refusal, and the headers of every answer. No I/O.
+
+Source: wire formats, refusals that a gateway makes and response headers (Claude Code 2.1.330, 2026-08).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from accounting.limits.book import BudgetLine, Plan
+from accounting.limits.counters import BudgetState, Decision
+from accounting.limits.periods import zone_of
+from accounting.limits.refusal import BUDGET_EXCEEDED, COUNTERS_LOST, TOO_MANY_CONCURRENT, LimitReached
+from accounting.limits.terms import COUNTS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, BudgetTerms, dollars_of
+from routing.formats.base import Headers
+from routing.proxy.errors import GatewayError
+
+LOST_RETRY = 2  # seconds
+_WINDOW = 60  # seconds
+_NAMES = {REQUESTS: b"requests", INPUT_TOKENS: b"input-tokens", OUTPUT_TOKENS: b"output-tokens", COUNTS: b"requests"}
+_PERIODS = {"day": "today", "week": "this week", "month": "this month", "quarter": "this quarter", "total": "in all"}
+_UNIFIED = b"anthropic-ratelimit-unified-"
+
+
+def counters_lost() -> GatewayError:
+    text = "The gateway cannot reach its counters at the moment, and serves nothing uncounted. Try again shortly."
+    return GatewayError(503, "api_error", text, COUNTERS_LOST, retry_after=LOST_RETRY)
+
+
+def refused(reached: LimitReached, ask_at: str) -> GatewayError:
+    """A limit that is reached, as the gateway's refusal. `ask_at` is the address of the page to ask for more on."""
+    if reached.budget is not None:
+        text = _budget_text(reached, reached.budget, ask_at)
+        headers = tuple(_rejected_headers(reached.budget, reached))
+        return GatewayError(
+            429, "billing_error", text, BUDGET_EXCEEDED, retry=False, retry_after=reached.retry_after, headers=headers
+        )
+    assert reached.rate is not None
+    return GatewayError(429, "rate_limit_error", _rate_text(reached), reached.reason, retry_after=reached.retry_after)
+
+
+def _budget_text(reached: LimitReached, line: BudgetLine, ask_at: str) -> str:
+    terms = line.terms
+    amount, spent = money(reached.limit), money(reached.spent)
+    what = f"The budget of {_whose(terms)} {_PERIODS[terms.period]}, {amount}{_narrowed(terms)}, "
+    if reached.spent >= reached.limit:
+        what += "is used up."
+    elif reached.reserved:
+        what += f"is used up by what was spent ({spent}) and by requests that are running."
+    else:
+        what += f"has too little left for this request ({money(reached.limit - reached.spent)})."
+    return f"{what} {_reset_text(line)} To ask for more: {ask_at}?budget={terms.id}"
+
+
+def _whose(terms: BudgetTerms) -> str:
+    return "the organization" if not terms.scope.name else f"the {terms.scope}"
+
+
+def _narrowed(terms: BudgetTerms) -> str:
+    models = f" for models {terms.model}" if terms.model else ""
+    return f"{models} for {terms.tag}" if terms.tag else models
+
+
+def _reset_text(line: BudgetLine) -> str:
+    if not line.period.end:
+        return "It does not begin anew."
+    begin = datetime.fromtimestamp(line.period.end, UTC).astimezone(zone_of(line.terms.zone))
+    return f"It begins anew on {begin:%A}, {begin.day} {begin:%B %Y} at {begin:%H:%M} ({line.terms.zone})."
+
+
+def money(nano: int) -> str:
+    """`$500.00`; small amounts with as many places as they need."""
+    amount = dollars_of(nano)
+    return f"${amount:,.2f}" if amount == 0 or abs(amount) >= Decimal("0.01") else f"${amount.normalize():f}"
+
+
+_RATE_NOUNS = {
+    REQUESTS: "requests per minute",
+    INPUT_TOKENS: "input tokens per minute",
+    OUTPUT_TOKENS: "output tokens per minute",
+    COUNTS: "counts of tokens per minute",
+    "concurrent_requests": "requests at the same time",
+    "concurrent_streams": "streams at the same time",
+}
+
+
+def _rate_text(reached: LimitReached) -> str:
+    line = reached.rate
+    assert line is not None
+    scope = line.terms.scope
+    whose = "this key" if line.kind == COUNTS else f"the {scope}"
+    models = f" for models {line.terms.model}" if line.terms.model else ""
+    what = f"The limit of {whose}{models}, {reached.limit:,} {_RATE_NOUNS[line.kind]}, is reached."
+    if reached.reason == TOO_MANY_CONCURRENT:
+        return f"{what} Try again when one of them has ended."
+    return f"{what} Try again in {reached.retry_after} s."
+
+
+# -- headers -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    limit: int
+    remaining: int
+
+
+def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
+    """How the caller's tightest limits stand after this request."""
+    tightest: dict[bytes, _Rate] = {}
+    for line, state in zip(plan.rates, decision.rates, strict=True):
+        name = _NAMES.get(line.kind)
+        left = max(0, line.limit - state.used)
+        if name and (name not in tightest or left < tightest[name].remaining):
+            tightest[name] = _Rate(line.limit, left)
+    tokens = [rate for name, rate in tightest.items() if name.endswith(b"tokens")]
+    if tokens:
+        tightest[b"tokens"] = min(tokens, key=lambda rate: (rate.remaining / rate.limit, rate.remaining))
+    headers = [pair for name, rate in tightest.items() for pair in _three(name, rate, now)]
+    if plan.budgets:
+        headers += _budget_headers(plan.budgets, decision.budgets)
+    return headers
+
+
+def reached_headers(reached: LimitReached, now: float) -> Headers:
+    """How the rate limit stands that has refused a request."""
+    name = _NAMES.get(reached.rate.kind) if reached.rate is not None else None
+    return list(_three(name, _Rate(reached.limit, max(0, reached.limit - reached.used)), now)) if name else []
+
+
+def _three(name: bytes, rate: _Rate, now: float) -> Iterable[tuple[bytes, bytes]]:
+    prefix = b"anthropic-ratelimit-" + name
+    # The whole limit is available again when the newest of what it counts has left its window.
+    reset = datetime.fromtimestamp(int(now) + _WINDOW + 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    yield prefix + b"-limit", b"%d" % rate.limit
+    yield prefix + b"-remaining", b"%d" % rate.remaining
+    yield prefix + b"-reset", reset.encode()
+
+
+def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:
+    """The hard budget that is nearest to its end, as a spend cap."""
+    hard = [(line, state) for line, state in zip(lines, states, strict=True) if line.hard and state.limit]
+    if not hard:
+        return []
+    line, state = max(hard, key=lambda pair: pair[1].spent / pair[1].limit)
+    share = state.spent / state.limit
+    passed = [percent for percent in line.terms.soft if share * 100 >= percent]
+    status = b"allowed_warning" if passed else b"allowed"
+    headers = [
+        (_UNIFIED + b"status", status),
+        (_UNIFIED + b"representative-claim", b"overage"),
+        (_UNIFIED + b"overage-status", status),
+        (_UNIFIED + b"overage-utilization", b"%.4f" % min(1.0, share)),
+    ]
+    if passed:
+        headers.append((_UNIFIED + b"overage-surpassed-threshold", b"%.2f" % (passed[-1] / 100)))
+    return [*headers, *_resets(line)]
+
+
+def _rejected_headers(line: BudgetLine, reached: LimitReached) -> Headers:
+    return [
+        (_UNIFIED + b"status", b"rejected"),
+        *_resets(line),
+        (_UNIFIED + b"overage-utilization", b"1"),
+        (_UNIFIED + b"overage-surpassed-threshold", b"1"),
+        (_UNIFIED + b"overage-period", line.terms.period.encode()),
+        (_UNIFIED + b"overage-disabled-reason", b"org_spend_cap_reached"),
+    ]
+
+
+def _resets(line: BudgetLine) -> Headers:
+    if not line.period.end:
+        return []
+    end = b"%d" % line.period.end
+    return [(_UNIFIED + b"reset", end), (_UNIFIED + b"overage-reset", end)]
