@@ -64,6 +64,10 @@ GATEWAY_SEND_SECONDS = read_integer("GATEWAY_SEND_SECONDS", 900, least=1, most=8
 GATEWAY_KEEP_ALIVE_SECONDS = read_integer("GATEWAY_KEEP_ALIVE_SECONDS", 75, least=1, most=3600)
 # Who may read /metrics without an API token: addresses and networks.
 GATEWAY_METRICS_ALLOW = read_networks("GATEWAY_METRICS_ALLOW", "127.0.0.0/8,::1")
+# What sends requests to providers (docs/decisions/0006-upstream-transport.md).
+GATEWAY_UPSTREAM_TRANSPORT = read("GATEWAY_UPSTREAM_TRANSPORT", "lean")
+if GATEWAY_UPSTREAM_TRANSPORT not in {"lean", "aiohttp"}:
+    raise UnusableSetting("GATEWAY_UPSTREAM_TRANSPORT: must be lean or aiohttp")
 # Whose X-Forwarded-For is believed: addresses and networks of proxies in front of the gateway.
 GATEWAY_TRUSTED_PROXIES = read_networks("GATEWAY_TRUSTED_PROXIES")
 # Whether a change of routing made in the console waits for a second administrator.

@@ -6,27 +6,53 @@ multiplier and the price of searches are those of the row that is in the book no
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from accounting.models import LedgerEntry
 from accounting.money.contributions import TOKENS
-from accounting.money.price_book import FAST, LONG, PriceBook, PriceRow
 from accounting.money.rerate import Reprice, Repriced
 
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal(1).scaleb(-12)
 _PER_MILLION, _PER_THOUSAND = Decimal(1).scaleb(-6), Decimal(1).scaleb(-3)
 _NAMES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")  # in the order of TOKENS
+LONG, FAST = "long_context", "fast"
 
 
-def by_book(book: PriceBook) -> Reprice:
+class Row(Protocol):
+    """A row of prices, as the price book has it."""
+
+    @property
+    def id(self) -> int | None: ...
+    @property
+    def rates(self) -> Any: ...
+    @property
+    def long(self) -> Any: ...
+    @property
+    def fast(self) -> Any: ...
+    @property
+    def batch(self) -> Decimal: ...
+    @property
+    def web_search_per_1000(self) -> Decimal: ...
+    def shown(self, band: str, rates: Any, batch: Decimal, geo: Decimal) -> dict[str, Any]: ...
+
+
+class Book(Protocol):
+    """Every row of prices."""
+
+    @property
+    def unknown(self) -> Any: ...
+    def row(self, provider: str, model: str, at: float) -> Any: ...
+
+
+def by_book(book: Book) -> Reprice:
     """Prices lines by `book`. A line without a price (a call that was free) and one whose row still counts stay."""
 
     def reprice(line: LedgerEntry) -> Repriced | None:
         price: Mapping[str, Any] | None = line.price
         if not price:
             return None
-        row: PriceRow = _row(book, line, price)
+        row: Row = _row(book, line, price)
         if row.id is not None and row.id == price.get("id"):
             return None
         return _cost(line, price, row)
@@ -34,14 +60,15 @@ def by_book(book: PriceBook) -> Reprice:
     return reprice
 
 
-def _row(book: PriceBook, line: LedgerEntry, price: Mapping[str, Any]) -> PriceRow:
+def _row(book: Book, line: LedgerEntry, price: Mapping[str, Any]) -> Row:
     """The row in force. A row for one model may have been found by what the response called it: that name counts again."""
     named = str(price.get("model") or "")
     model = named if price.get("id") is not None and "*" not in named else line.model
-    return book.row(line.provider, model, line.at.timestamp()) or book.unknown
+    found: Row = book.row(line.provider, model, line.at.timestamp()) or book.unknown
+    return found
 
 
-def _cost(line: LedgerEntry, price: Mapping[str, Any], row: PriceRow) -> Repriced:
+def _cost(line: LedgerEntry, price: Mapping[str, Any], row: Row) -> Repriced:
     band, rates = _rates(row, str(price.get("band")))
     kept = price.get("multipliers") or {}
     batch = row.batch if "batch" in kept else Decimal(1)
@@ -55,7 +82,7 @@ def _cost(line: LedgerEntry, price: Mapping[str, Any], row: PriceRow) -> Reprice
     return Repriced(_EXACT.quantize(cost, _PLACES), row.shown(band, rates, batch, geo))
 
 
-def _rates(row: PriceRow, band: str) -> tuple[str, Any]:
+def _rates(row: Row, band: str) -> tuple[str, Any]:
     if band == FAST and row.fast is not None:
         return FAST, row.fast
     if band == LONG and row.long is not None:

@@ -40,7 +40,8 @@ class Inbound:
 class Outbound:
     """A request for an upstream, complete but for its credential. `path` is percent-encoded, without the base address.
 
-    `opaque` says that any type of answer is good, a web page too: it is a file that a client has stored.
+    `opaque` says that any type of answer is good, a web page too: it is a file that a client has stored. `repeatable`: an
+    upstream that gets it twice does no harm, as with all questions to a model.
     What was taken out on the way to another format stands beside it, for the record; `betas_renamed` has pairs of
     (as the client wrote it, as it was sent), `betas_sent` is what the upstream gets to see.
     """
@@ -54,6 +55,7 @@ class Outbound:
     betas_sent: tuple[str, ...] = ()
     method: str = "POST"
     opaque: bool = False
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

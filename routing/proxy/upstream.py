@@ -5,13 +5,13 @@ Everything here raises `Fault`, which says whether another target may be tried; 
 
 import asyncio
 import math
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 import httpx
 import zstandard
+from django.conf import settings
 
 from routing.formats.base import Headers, Outbound, header
 from routing.proxy.credentials import (
@@ -21,7 +21,7 @@ from routing.proxy.credentials import (
     authorizer_for,
     token_refused,
 )
-from routing.proxy.transport import UpstreamTransport
+from routing.proxy.transports import REPEATABLE, MakeTransport, TlsContext, tls_context, transport_named
 from routing.targets import ProviderConf
 
 ERROR_SECONDS = 3.0  # of silence for the text of an error whose status is known
@@ -163,13 +163,17 @@ class _Line:
 
 
 class UpstreamClient:
-    """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop."""
+    """Pools and credentials of all providers, kept while what they depend on stays the same. One per event loop.
 
-    def __init__(self) -> None:
+    `transport` makes a pool; by default the one that the settings name.
+    """
+
+    def __init__(self, transport: MakeTransport | None = None) -> None:
+        self._transport = transport or transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT)
         self._lines: dict[int, _Line] = {}  # by the identity of the snapshot's ProviderConf, which the line keeps alive
         self._pools: dict[tuple[str, str], _Pool] = {}
-        self._urls: dict[str, httpx.URL] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._urls: dict[str, tuple[httpx.URL, bytes]] = {}
+        self._tls: TlsContext | None = None
 
     async def open(self, provider: ProviderConf, outbound: Outbound, *, within: float = math.inf) -> Answer:
         """Sends the request and returns the answer once its head is here. Raises `Fault` for anything but 2xx.
@@ -191,15 +195,8 @@ class UpstreamClient:
 
     async def _send(self, line: _Line, outbound: Outbound, credential: Headers, within: float) -> Answer:
         provider, pool = line.provider, line.pool
-        url = self._url(provider.base_url + outbound.path)
-        timeouts = {"connect": provider.connect_timeout, "pool": provider.connect_timeout}
-        request = httpx.Request(
-            outbound.method,
-            url,
-            headers=outbound.headers + credential,
-            content=outbound.body,
-            extensions={"timeout": timeouts},
-        )
+        url, host = self._url(provider.base_url + outbound.path)
+        request = _request(url, host, outbound, credential, provider.connect_timeout)
         pool.busy += 1
         try:
             async with asyncio.timeout(min(within, provider.connect_timeout + provider.first_byte_timeout)):
@@ -214,7 +211,7 @@ class UpstreamClient:
         return await _checked(response, provider, pool, opaque=outbound.opaque)
 
     async def _credential(self, line: _Line, outbound: Outbound) -> Headers:
-        url = str(self._url(line.provider.base_url + outbound.path))
+        url = str(self._url(line.provider.base_url + outbound.path)[0])
         try:
             return await line.authorizer.authorize(
                 method=outbound.method, url=url, headers=outbound.headers, body=outbound.body
@@ -222,21 +219,23 @@ class UpstreamClient:
         except CredentialUnavailable as error:
             raise Fault("connect", f"credential: {error}") from error
 
-    def _url(self, text: str) -> httpx.URL:
-        url = self._urls.get(text)
-        if url is None:
+    def _url(self, text: str) -> tuple[httpx.URL, bytes]:
+        """The address and its `host` header."""
+        found = self._urls.get(text)
+        if found is None:
             if len(self._urls) > 1000:  # Bedrock puts model names into its paths
                 self._urls.clear()
-            url = self._urls[text] = httpx.URL(text)
-        return url
+            url = httpx.URL(text)
+            found = self._urls[text] = (url, url.netloc)
+        return found
 
     def _connect(self, provider: ProviderConf) -> _Line:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = tls_context()
         key = (provider.name, provider.revision_tag)
         pool = self._pools.get(key)
         if pool is None or pool.closing:
-            pool = self._pools[key] = _Pool(UpstreamTransport(provider, self._tls))
+            pool = self._pools[key] = _Pool(self._transport(provider, self._tls))
         authorizer = self._authorizer_like(provider) or authorizer_for(provider, pool.transport.handle_async_request)
         line = self._lines[id(provider)] = _Line(provider, pool, authorizer)
         return line
@@ -278,6 +277,18 @@ class UpstreamClient:
 
     async def close(self) -> None:
         await self.keep_only(())
+
+
+def _request(url: httpx.URL, host: bytes, outbound: Outbound, credential: Headers, patience: float) -> httpx.Request:
+    """The request as it goes out. httpx would look through the headers a dozen times to add these two itself."""
+    headers = [(b"host", host), *outbound.headers, *credential]
+    if outbound.body or outbound.method == "POST":
+        headers.append((b"content-length", b"%d" % len(outbound.body)))
+    extensions = {"timeout": {"connect": patience, "pool": patience}, REPEATABLE: outbound.repeatable}
+    stream = httpx.ByteStream(outbound.body)
+    request = httpx.Request(outbound.method, url, headers=headers, stream=stream, extensions=extensions)
+    request.read()
+    return request
 
 
 async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool, *, opaque: bool) -> Answer:

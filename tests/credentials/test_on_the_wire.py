@@ -1,7 +1,6 @@
 """A signature still fits when the request has been through the transport: target, headers and body arrive as signed."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import pytest
 
 from routing.formats.base import Headers
 from routing.proxy.credentials import authorizer_for
-from routing.proxy.transport import UpstreamTransport
+from routing.proxy.transports import tls_context, transport_named
 from tests.credentials.clock import provider
 from tests.credentials.requests import no_fetch
 from tests.fake_aws import verify
@@ -46,14 +45,15 @@ def listening(seen: list[Request]) -> Callable[[asyncio.StreamReader, asyncio.St
     ],
 )
 @pytest.mark.parametrize("body", [b"{}", b"x" * 300_000])
-async def test_what_arrives_is_what_was_signed(path: str, body: bytes) -> None:
+@pytest.mark.parametrize("name", ["lean", "aiohttp"])
+async def test_what_arrives_is_what_was_signed(path: str, body: bytes, name: str) -> None:
     seen: list[Request] = []
     server = await asyncio.start_server(listening(seen), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     plain = provider("bedrock", "aws", access_key_id="AKIDOWN", secret_access_key=KEYS["AKIDOWN"], session_token="t=")
     upstream = replace(plain, base_url=f"http://127.0.0.1:{port}/private", allow_private_addresses=True)
     authorizer = authorizer_for(upstream, no_fetch)
-    transport = UpstreamTransport(upstream, ssl.create_default_context())
+    transport = transport_named(name)(upstream, tls_context())
     url = httpx.URL(upstream.base_url + path)
     headers: Headers = [(b"content-type", b"application/json"), (b"x-amzn-bedrock-trace", b"ENABLED")]
     async with server:

@@ -33,7 +33,7 @@ def outbound(exchange: Exchange, method: str, path: str, body: bytes = b"", *, o
         headers.append((b"anthropic-beta", beta))
     headers.append((b"accept-encoding", b"identity"))
     suffix = "?beta=true" if b"beta=true" in call.query.split(b"&") else ""
-    return Outbound(path=path + suffix, headers=headers, body=body, method=method, opaque=opaque)
+    return Outbound(path=path + suffix, headers=headers, body=body, method=method, opaque=opaque, repeatable=False)
 
 
 async def ask(

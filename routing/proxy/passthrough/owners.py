@@ -63,7 +63,7 @@ class Owners:
 
         All teams share the provider's account, so the provider would read it to anybody who knows its id.
         """
-        if b"file_" not in body and b"\\u00" not in body:
+        if not self._by_id or (b"file_" not in body and b"\\u00" not in body):
             return ""
         if b"\\u00" in body:  # an id can be spelled with escapes
             with suppress(ValueError, RecursionError):

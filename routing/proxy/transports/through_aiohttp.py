@@ -1,8 +1,7 @@
-"""How bytes reach an upstream: aiohttp's engine behind httpx's contract.
+"""aiohttp's engine behind httpx's contract, bent to what a proxy needs.
 
-The rest of the gateway knows `httpx.AsyncBaseTransport`, `httpx.Request`, `httpx.Response` and httpx's exceptions. This
-module bends aiohttp to what a proxy needs: an address goes out exactly as it was percent-encoded (a signature covers it),
-no header is added, a large body is written in pieces, a failure says what failed.
+An address goes out exactly as it was percent-encoded (a signature covers it), no header is added,
+a large body is written in pieces, a failure says what failed.
 """
 
 import io
@@ -45,6 +44,18 @@ def _named_failures() -> Iterator[None]:
         raise httpx.ConnectError(str(error)) from error
 
 
+class _Sending:
+    """A request under way; its failure is named here, before `AiohttpTransport` gets to see it."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        with _named_failures():
+            answer: aiohttp.ClientResponse = await self._request.__aenter__()
+            return answer
+
+
 class _Session:
     """What `AiohttpTransport` calls its client: sends the request as it is given."""
 
@@ -54,10 +65,10 @@ class _Session:
     def __call__(self) -> "_Session":
         return self  # `AiohttpTransport` asks for its client before each request
 
-    def request(self, *, url: str, data: Any, **options: Any) -> Any:
+    def request(self, *, url: str, data: Any, **options: Any) -> _Sending:
         if isinstance(data, bytes) and len(data) > _WHOLE:
             data = io.BytesIO(data)
-        return self._session.request(url=URL(url, encoded=True), data=data, **options)
+        return _Sending(self._session.request(url=URL(url, encoded=True), data=data, **options))
 
 
 class UpstreamTransport(AiohttpTransport):
@@ -85,11 +96,6 @@ class UpstreamTransport(AiohttpTransport):
             max_field_size=64 * 1024,
         )
         super().__init__(verify=tls, trust_env=False, client=cast(Any, _Session(self._session)))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        with _named_failures():
-            response: httpx.Response = await super().handle_async_request(request)
-            return response
 
     async def aclose(self) -> None:
         await self._session.close()
