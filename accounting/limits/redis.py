@@ -169,7 +169,7 @@ class RedisBooks:
     def used(self, lines: Sequence[RateLine]) -> Sequence[int]:
         now = str(self._clock()) if self._clock is not None else "0"
         pairs = [part for line in lines for part in (line.key, "slot" if is_slot(line) else "window")]
-        return [int(each) for each in self._used(keys=[self._prefix], args=[now, *pairs])]
+        return [int(each) for each in self._used(keys=[self.prefix], args=[now, *pairs])]
 
     def seed(self, seeds: Mapping[str, Seed]) -> None:
         pipe = self._client.pipeline(transaction=False)

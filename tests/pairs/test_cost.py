@@ -49,8 +49,8 @@ def config_of(upstreams: Upstreams, key_json: str) -> Config:
         [alias(f"claude-{model}-{upstream}", f"{model}-{upstream}") for model, upstream in pairs],
         standard_teams(),
         environment(key_json),
-        PRICES,
-        UNKNOWN_PRICE,
+        prices=PRICES,
+        unknown_model_price=UNKNOWN_PRICE,
     )
 
 
