@@ -1,5 +1,5 @@
 """Accounting in the console: people, keys, history. One file for each group of nouns."""
 
-from accounting.admin import keys, people, records, users
+from accounting.admin import keys, limits, people, records, users
 
-__all__ = ["keys", "people", "records", "users"]
+__all__ = ["keys", "limits", "people", "records", "users"]

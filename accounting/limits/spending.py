@@ -7,8 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet, Sum, TextField
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from accounting.limits.book import fits
 from accounting.limits.periods import NEVER, Period
@@ -27,7 +28,7 @@ def spent_by_records(terms: BudgetTerms, period: Period) -> Decimal:
     records = _of_scope(records.order_by(), terms)
     if terms.tag:
         name, _, value = terms.tag.partition("=")
-        records = records.annotate(tag=KeyTextTransform(name, "tags")).filter(tag=value)
+        records = records.annotate(tag=Cast(KeyTextTransform(name, "tags"), TextField())).filter(tag=value)
     if not terms.model:
         return records.aggregate(sum=Sum("cost_usd"))["sum"] or Decimal(0)
     rows = records.values_list("alias", "upstream_model").annotate(sum=Sum("cost_usd"))[:MOST_MODELS]

@@ -20,6 +20,10 @@ WORDS = {
     "modelalias": "model alias",
     "routetarget": "route target",
     "onetimelink": "one-time link",
+    "ratelimit": "rate limit",
+    "budgetalert": "budget alert",
+    "budgetrequest": "budget request",
+    "organizationsettings": "organization",
     "compatibilityrule": "compatibility rule",
     "compatibilitysuggestion": "compatibility suggestion",
 }

@@ -24,6 +24,7 @@ FIELDS: dict[str, type] = {
     "allowed_ips": LinesField,
     "tags": TagsField,
     "expires_at": MomentField,
+    "raise_until": MomentField,
 }
 
 

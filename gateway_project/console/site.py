@@ -40,6 +40,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
+    (
+        "Limits",
+        (
+            ("accounting", "Budget", "Budgets"),
+            ("accounting", "RateLimit", "Rate limits"),
+            ("accounting", "BudgetRequest", "Requests for more"),
+            ("accounting", "BudgetAlert", "Budget alerts"),
+            ("accounting", "OrganizationSettings", "Organization"),
+        ),
+    ),
     ("History", (("accounting", "RequestRecord", "Requests"), ("accounting", "AuditEvent", "Audit events"))),
 )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.core.cache import cache
@@ -9,7 +10,18 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounting.audit.changes import Actor, changing
-from accounting.models import ApiToken, AuditEvent, Membership, Project, RequestRecord, Team, User, VirtualKey
+from accounting.models import (
+    ApiToken,
+    AuditEvent,
+    Budget,
+    Membership,
+    Project,
+    RateLimit,
+    RequestRecord,
+    Team,
+    User,
+    VirtualKey,
+)
 from accounting.services import create_admin, create_api_token, create_key, create_user
 from gateway_project.console.access import auditors
 from gateway_project.crypto import Secret
@@ -39,6 +51,8 @@ class World:
     token_secret: Secret
     record: RequestRecord
     event: AuditEvent
+    budget: Budget
+    rate: RateLimit
 
 
 def _auditor(user: User) -> User:
@@ -84,10 +98,14 @@ def make_world() -> World:
         change.save(membership)
         key, key_secret = create_key(change, project, "ci")
         token, token_secret = create_api_token(change, "grafana", role="auditor")
+        budget = Budget(scope="team", team=team, period="month", amount=Decimal(500), soft=[50, 80])
+        change.save(budget)
+        rate = RateLimit(scope="key", key=key, kind="requests_per_minute", amount=60)
+        change.save(rate)
     event = AuditEvent.objects.get(object_type="route")
     return World(
         admin, auditor, stranger, provider, route, alias, team, project, membership,
-        key, key_secret, token, token_secret, make_record(), event,
+        key, key_secret, token, token_secret, make_record(), event, budget, rate,
     )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def _address(name: str, world: World) -> str:
     rows = {
         "provider": world.provider, "route": world.route, "modelalias": world.alias, "team": world.team,
         "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
-        "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
+        "apitoken": world.token, "budget": world.budget, "ratelimit": world.rate,
+        "requestrecord": world.record, "auditevent": world.event,
     }  # fmt: skip
     for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
         try:
@@ -54,7 +55,7 @@ def test_console_address(name: str, world: World) -> None:
     assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
     assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
     assert signed_in(world.stranger).get(address, follow=True).status_code == 403
-    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"])
+    history = name.split("_")[1:2] in (["requestrecord"], ["auditevent"], ["budgetrequest"], ["budgetalert"])
     if history and name.endswith(("_add", "_delete")):
         assert _status(signed_in(world.admin), address) == 403
     elif history and name.endswith("_history"):
