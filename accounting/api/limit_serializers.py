@@ -101,7 +101,8 @@ class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
         fields = super().get_fields()
         party = self.context.get("party")
         if party is not None:
-            fields["budget"].queryset = visible_budgets(party)
+            budget: Any = fields["budget"]
+            budget.queryset = visible_budgets(party)
         return fields
 
     def get_scope(self, row: BudgetRequest) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class _Asking(generics.GenericAPIView[Any]):
 
     def get_serializer_context(self) -> dict[str, Any]:
         context = super().get_serializer_context()
-        return context if getattr(self, "swagger_fake_view", False) else {**context, "party": self.party}
+        return dict(context) if getattr(self, "swagger_fake_view", False) else {**context, "party": self.party}
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, Refused):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from accounting.limits.book import BudgetLine, LimitBook, counter_of, line_at
 from accounting.limits.counters import Books, Seed, Standing
-from accounting.limits.periods import NEVER, period_at, period_before
+from accounting.limits.periods import NEVER, Period, period_at, period_before
 from accounting.limits.spending import SpentBy
 from accounting.limits.terms import BudgetTerms, nano_of
 from gateway_project.telemetry import logger
@@ -107,7 +107,7 @@ class Checker:
         """What the periods since the budget was made have left over, the oldest first."""
         if not terms.carry_over:
             return 0
-        periods = []
+        periods: list[Period] = []
         period = period_at(terms.period, moment, terms.zone, terms.fiscal_start_month)
         while len(periods) < MOST_PERIODS_BACK and period.start > terms.created_at:
             earlier = period_before(terms.period, period, terms.zone, terms.fiscal_start_month)

@@ -23,7 +23,8 @@ INFORMED = 3  # answers after which a guess counts as one
 TRUSTED = 10  # guesses after which their errors are believed
 MARGIN = 1.25  # on what the dearest of the latest requests has cost
 LEAST_MARGIN = 0.98  # on the cheapest
-_K, _V = TypeVar("_K"), TypeVar("_V")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 import secrets
 from collections.abc import Iterable
 
-from django.db.models import QuerySet
-
 from accounting.limits.book import LimitBook
 from accounting.limits.terms import (
     EVERYTHING,
@@ -41,7 +39,7 @@ def organization_terms(row: OrganizationSettings | None) -> OrganizationTerms:
     return OrganizationTerms(row.timezone, row.fiscal_start_month, row.on_counter_loss, row.reservation)
 
 
-def budget_terms(rows: "QuerySet[Budget]", organization: OrganizationTerms) -> Iterable[BudgetTerms]:
+def budget_terms(rows: Iterable[Budget], organization: OrganizationTerms) -> Iterable[BudgetTerms]:
     for row in rows:
         team = row.owning_team
         yield BudgetTerms(
@@ -69,6 +67,6 @@ def scope_of(row: Scoped) -> Scope:
     return Scope(row.scope, row.owner.pk, scope_name(row.owner), team.name if team and row.scope != USER else "")
 
 
-def _rates(rows: "QuerySet[RateLimit]") -> Iterable[RateTerms]:
+def _rates(rows: Iterable[RateLimit]) -> Iterable[RateTerms]:
     for row in rows:
         yield RateTerms(str(row.pk), scope_of(row), row.kind, row.amount, row.model, row.tag)

@@ -104,7 +104,15 @@ class RedisCounters:
         return str(self._clock()) if self._clock is not None else "0"
 
     async def admit(self, ticket: str, plan: Plan, wish: Wish) -> Decision:
-        head = [self._now(), ticket, TICKET_LIFETIME, wish.cost, wish.least, len(plan.budgets), len(plan.rates)]
+        head: list[Any] = [
+            self._now(),
+            ticket,
+            TICKET_LIFETIME,
+            wish.cost,
+            wish.least,
+            len(plan.budgets),
+            len(plan.rates),
+        ]
         budgets = [value for line in plan.budgets for value in _budget_arguments(line)]
         rates = [value for line in plan.rates for value in _rate_arguments(line, wish)]
         answer: list[Any] = await self._admit(keys=[self.prefix], args=[*head, *budgets, *rates])
@@ -128,7 +136,7 @@ class RedisCounters:
 
     async def renew(self, process: str, tickets: Sequence[str]) -> tuple[int, bool]:
         """Keeps tickets alive, and this process known: how many processes there are, and whether the counters are whole."""
-        arguments = [self._now(), process, TICKET_LIFETIME, PROCESS_LIFETIME, *tickets]
+        arguments: list[Any] = [self._now(), process, TICKET_LIFETIME, PROCESS_LIFETIME, *tickets]
         processes, whole = await self._renew(keys=[self.prefix], args=arguments)
         return int(processes), bool(whole)
 

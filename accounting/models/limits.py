@@ -164,7 +164,7 @@ class Budget(Scoped):
             CheckConstraint(condition=Q(period__in=PERIODS), name="budget_period"),
             CheckConstraint(
                 condition=Q(raise_amount__isnull=True, raise_until__isnull=True)
-                | Q(raise_amount__gt=0, raise_amount__lte=MOST, raise_until__isnull=False),
+                | Q(raise_amount__isnull=False, raise_amount__gt=0, raise_amount__lte=MOST, raise_until__isnull=False),
                 name="budget_raise",
             ),
         ]

@@ -26,6 +26,7 @@ FIELDS: dict[str, type] = {
     "expires_at": MomentField,
     "deprecated_on": MomentField,
     "retires_on": MomentField,
+    "raise_until": MomentField,
 }
 
 

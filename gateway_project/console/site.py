@@ -46,6 +46,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("Money", (("accounting", "Price", "Prices"),)),
     ("Access", (("accounting", "VirtualKey", "Virtual keys"), ("accounting", "ApiToken", "API tokens"))),
     (
+        "Limits",
+        (
+            ("accounting", "Budget", "Budgets"),
+            ("accounting", "RateLimit", "Rate limits"),
+            ("accounting", "BudgetRequest", "Requests for more"),
+            ("accounting", "BudgetAlert", "Budget alerts"),
+            ("accounting", "OrganizationSettings", "Organization"),
+        ),
+    ),
+    (
         "History",
         (
             ("accounting", "RequestRecord", "Requests"),

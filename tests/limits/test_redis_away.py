@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlparse
 
 import pytest
@@ -19,10 +19,10 @@ Make = Callable[..., SharedCounters]
 
 
 @pytest.fixture
-def cable(prefix: str) -> "AsyncIterator[Cable]":
+def cable(prefix: str) -> Iterator[Cable]:
     address = urlparse(REDIS_URL)
     with Cable(address.port or 6379, address.hostname or "127.0.0.1") as made:
-        yield made  # type: ignore[misc]
+        yield made
 
 
 @pytest.fixture

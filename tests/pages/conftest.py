@@ -13,9 +13,11 @@ from accounting.audit.changes import Actor, changing
 from accounting.models import (
     ApiToken,
     AuditEvent,
+    Budget,
     LedgerEntry,
     Membership,
     Project,
+    RateLimit,
     RequestRecord,
     Team,
     User,
@@ -51,6 +53,8 @@ class World:
     record: RequestRecord
     event: AuditEvent
     line: LedgerEntry
+    budget: Budget
+    rate: RateLimit
 
 
 def _auditor(user: User) -> User:
@@ -96,10 +100,14 @@ def make_world() -> World:
         change.save(membership)
         key, key_secret = create_key(change, project, "ci")
         token, token_secret = create_api_token(change, "grafana", role="auditor")
+        budget = Budget(scope="team", team=team, period="month", amount=Decimal(500), soft=[50, 80])
+        change.save(budget)
+        rate = RateLimit(scope="key", key=key, kind="requests_per_minute", amount=60)
+        change.save(rate)
     event = AuditEvent.objects.get(object_type="route")
     return World(
         admin, auditor, stranger, provider, route, alias, team, project, membership,
-        key, key_secret, token, token_secret, make_record(), event, make_line(),
+        key, key_secret, token, token_secret, make_record(), event, make_line(), budget, rate,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def _address(name: str, world: World) -> str:
         "project": world.project, "membership": world.membership, "user": world.stranger, "virtualkey": world.key,
         "apitoken": world.token, "requestrecord": world.record, "auditevent": world.event,
         "configversion": ConfigVersion.objects.first(), "configproposal": a_proposal(),
-        "ledgerentry": world.line,
+        "ledgerentry": world.line, "budget": world.budget, "ratelimit": world.rate,
     }  # fmt: skip
     for args in ((), (rows.get(name.split("_")[1] if "_" in name else ""),)):
         try:
@@ -59,7 +59,9 @@ def a_proposal() -> ConfigProposal:
 
 
 CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
-HISTORY = ("requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal")
+HISTORY = (
+    "requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal", "budgetrequest", "budgetalert",
+)  # fmt: skip
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
 OPEN_TO_AUDITORS = {"explain", "index", "app_list", "password_change", "password_change_done"}
 

@@ -140,6 +140,8 @@ def test_counting_and_taking_at_the_same_time_loses_nothing() -> None:
 
 @pytest.mark.django_db
 def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
+    runtime = Runtime(tmp_path)
+    house = runtime.house
     stored: list[Batch] = []
     away = True
 
@@ -148,8 +150,6 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
             raise OperationalError("the database is away")
         stored.append(batch)
 
-    runtime = Runtime(tmp_path)
-    house = runtime.house
     watcher = Watcher(house, lambda snapshot: None, store=store, limits=runtime.limits)
     house.observations.removed(at(), sent("a-1"))
     watcher.tell(house.observations.take())

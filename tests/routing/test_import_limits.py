@@ -48,6 +48,11 @@ def limited() -> dict[str, Any]:
     return content
 
 
+def stored() -> set[tuple[str, Decimal]]:
+    budgets = {(str(row), row.amount) for row in Budget.objects.all()}
+    return budgets | {(str(row), Decimal(row.amount)) for row in RateLimit.objects.all()}
+
+
 def refusal(content: Any) -> list[str]:
     with pytest.raises(ConfigRefused) as error:
         apply(content)
@@ -92,7 +97,7 @@ class TestApplying:
     def test_an_export_is_the_same_configuration(self) -> None:
         apply(limited())
         exported = yaml.safe_load(export_config().text)
-        before = {(str(row), row.amount) for row in (*Budget.objects.all(), *RateLimit.objects.all())}
+        before = stored()
         content = whole()
         content["teams"][0]["budgets"] = exported["teams"][0]["budgets"]
         for part in ("organization", "users"):
@@ -104,7 +109,7 @@ class TestApplying:
         key = next(each for each in theirs["keys"] if each["name"] == "ci")
         ours["keys"][0].update({name: key[name] for name in ("budgets", "rate_limits")})
         assert apply(content, prune=True).lines == ()
-        assert {(str(row), row.amount) for row in (*Budget.objects.all(), *RateLimit.objects.all())} == before
+        assert stored() == before
 
     def test_a_changed_amount_is_the_same_budget(self) -> None:
         apply(limited())
