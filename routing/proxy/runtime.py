@@ -1,52 +1,38 @@
-"""What one process needs to serve: the pictures of configuration, kept fresh, the recorder, the upstreams.
+"""What one process needs to serve: the pictures of configuration, kept fresh, the recorder, the upstreams, the limits.
 
-`get_runtime()` is the process's one runtime. A thread polls the revisions and swaps a picture when its number has moved;
-while the database is away the last picture goes on serving.
+`get_runtime()` is the process's one runtime. Its threads are the watcher, which swaps pictures, the teller, which writes
+down what was seen, and the recorder's.
 """
 
 import asyncio
 import ipaddress
 import random
-import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, Error, close_old_connections, connection
 
-from accounting.access.directory import Directory, load_directory
+from accounting.access.directory import Directory
 from accounting.limits.prices import BookPrices
 from accounting.limits.running import RunningLimits
-from accounting.models import Revision
-from accounting.money.price_store import load_price_book, store_unpriced
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
 from gateway_project.telemetry import logger
-from routing.compatibility import store_observations
 from routing.health import Health
-from routing.models import OWNERSHIP
-from routing.observations import Batch, Observations
+from routing.observations import Observations
 from routing.proxy.allowance import Allowance
 from routing.proxy.billing import Billing
 from routing.proxy.checks import Checks
-from routing.proxy.credentials import CredentialStatus
 from routing.proxy.exchange import Cause, Exchange
 from routing.proxy.passthrough import PassThrough
-from routing.proxy.passthrough.store import refresh as refresh_owners
 from routing.proxy.pipeline import House
 from routing.proxy.sharing import Sharing, prefix_of
+from routing.proxy.teller import Teller
 from routing.proxy.upstream import UpstreamClient
-from routing.refreshes import store_refreshes
-from routing.shadows import store_shadows
-from routing.snapshot import Snapshot, load_snapshot
-from routing.target_status import StatusWriter
-from routing.versions.duties import Duties
-from routing.versions.fleet import Serving
-from routing.versions.signals import Ear
+from routing.proxy.watcher import Watcher
+from routing.snapshot import Snapshot
 
-POLL_SECONDS = 0.25
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
 
 log = logger(__name__)
@@ -83,13 +69,8 @@ class Runtime:
         self.body_seconds = float(settings.GATEWAY_BODY_SECONDS)
         self.trusted_proxies = tuple(ipaddress.ip_network(text) for text in settings.GATEWAY_TRUSTED_PROXIES)
         self._starting: asyncio.Task[None] | None = None
-        self._watcher = Watcher(
-            self.house,
-            self._swapped,
-            store=store_observations,
-            active=lambda: self.active,
-            limits=self.limits,
-        )
+        self._watcher = Watcher(self.house, self._swapped, limits=self.limits)
+        self._teller = Teller(self.house, limits=self.limits, active=lambda: self.active)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
         self._checks: Checks | None = None
@@ -148,6 +129,7 @@ class Runtime:
         await asyncio.to_thread(self.house.recorder.start)
         await self.limits.start()
         self._watcher.start()
+        self._teller.start()
         self._checks.start()
         self.house.passthrough.resume(self.house.snapshot)
 
@@ -160,6 +142,7 @@ class Runtime:
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
+        self._teller.stop()
         if self._checks is not None:
             await self._checks.stop()
         if self._sharing is not None:
@@ -180,153 +163,6 @@ class Runtime:
         task = asyncio.ensure_future(self.house.upstreams.keep_only(snapshot.providers.values()))
         self._pruning.add(task)
         task.add_done_callback(self._pruning.discard)
-
-
-class Watcher:
-    """A thread that keeps the house's pictures as new as the database's revisions, and writes what the house observed."""
-
-    def __init__(
-        self,
-        house: House,
-        swapped: Callable[[Snapshot], None],
-        *,
-        store: Callable[[Batch], None],
-        limits: RunningLimits,
-        active: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._house = house
-        self._limits = limits
-        self._swapped = swapped
-        self._store = store
-        self._active = active
-        self._duties = Duties("development" if settings.GATEWAY_SIMULATOR else "production")
-        self._stopped = threading.Event()
-        self._wake = threading.Event()
-        self._ear = Ear(settings.REDIS_URL, self._wake.set)
-        self._thread: threading.Thread | None = None
-        self._away = False
-        self._told: dict[int, CredentialStatus] = {}
-        self._status = StatusWriter(house.health)
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="configuration", daemon=True)
-        self._thread.start()
-        self._ear.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._ear.stop()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-
-    def refresh(self) -> None:
-        """Reads the revisions, and whatever has moved. While the database is away nothing changes."""
-        try:
-            numbers = dict(Revision.objects.values_list("name", "number"))
-            if numbers.get(Revision.DIRECTORY, 0) != self._house.directory.revision:
-                directory = load_directory()
-                self._limits.fill(directory.limits)  # first: a limit that nothing is known of would begin at zero
-                self._house.directory = directory
-            if numbers.get(Revision.ROUTING, 0) != self._house.snapshot.revision:
-                self._house.snapshot = load_snapshot()
-                self._swapped(self._house.snapshot)
-            if numbers.get(Revision.PRICES, 0) != self._house.billing.book.revision:
-                self._house.billing.book = load_price_book()
-            if numbers.get(OWNERSHIP, 0) != self._house.passthrough.owners.revision:
-                refresh_owners(self._house.passthrough.owners)
-        except DatabaseError as error:
-            close_old_connections()
-            if not self._away:
-                self._away = True
-                log.error("configuration cannot be read; the last one goes on serving", error=str(error)[:300])
-            return
-        if self._away:
-            self._away = False
-            log.info("configuration can be read again")
-
-    def tell(self, batch: Batch) -> None:
-        """Writes what was observed; while the database is away it is kept."""
-        try:
-            self._store(batch)
-        except Error as error:
-            close_old_connections()
-            self._house.observations.give_back(batch)
-            log.debug("observations of compatibility cannot be written yet", error=str(error)[:300])
-
-    def tell_refreshes(self) -> None:
-        """Writes how the fetching of tokens went, where that has changed."""
-        now = self._house.upstreams.refreshes()
-        news = {provider: status for provider, status in now.items() if self._told.get(provider) != status}
-        if not news:
-            return
-        try:
-            store_refreshes(news)
-            self._told = now
-        except Error as error:
-            close_old_connections()
-            log.debug("the status of credentials cannot be written yet", error=str(error)[:300])
-
-    def tell_unpriced(self) -> None:
-        """Writes down which models had no price; while the database is away it is kept."""
-        found = self._house.billing.take()
-        if not found:
-            return
-        try:
-            store_unpriced(found)
-        except Error as error:
-            close_old_connections()
-            self._house.billing.give_back(found)
-            log.debug("models without a price cannot be written down yet", error=str(error)[:300])
-
-    def tell_shadows(self, *, last: bool = False) -> None:
-        """Writes what drafts of routes would have done; while the database is away it is kept."""
-        taken = self._house.shadows.take(all_=last)
-        if not taken:
-            return
-        try:
-            store_shadows(taken)
-        except Error as error:
-            close_old_connections()
-            self._house.shadows.give_back(taken)
-            log.debug("counts of drafts cannot be written yet", error=str(error)[:300])
-
-    def tell_health(self) -> None:
-        """Writes how targets are doing, where that has changed; at the end, that this process says nothing more."""
-        try:
-            if self._stopped.is_set():
-                self._status.leave()
-            else:
-                self._status.write()
-        except Error as error:
-            close_old_connections()
-            log.debug("the status of targets cannot be written yet", error=str(error)[:300])
-
-    def _serving(self) -> Serving:
-        return Serving(self._house.snapshot.revision, self._house.directory.revision, self._active())
-
-    def _run(self) -> None:
-        try:
-            while True:
-                self._wake.wait(POLL_SECONDS)
-                self._wake.clear()
-                if self._stopped.is_set():
-                    break
-                self.refresh()
-                self._limits.turn()
-                self._duties.run(self._serving())
-                self.tell_refreshes()
-                self.tell_unpriced()
-                self.tell(self._house.observations.take())
-                self.tell_health()
-                self.tell_shadows()
-            self.tell_health()
-            self.tell_shadows(last=True)
-            self.tell(self._house.observations.take_all())
-            self._duties.leave()
-            self.tell_unpriced()
-        finally:
-            connection.close()
 
 
 async def _alone(name: str, seconds: float) -> bool:

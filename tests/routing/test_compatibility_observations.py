@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from routing.formats.base import Outbound
 from routing.observations import MOST_VALUES, OTHERS, PAUSE, Batch, Observations, Value
-from routing.proxy.runtime import Runtime, Watcher
+from routing.proxy.runtime import Runtime
+from routing.proxy.teller import Teller
 from routing.targets import CredentialConf, ProviderConf, TargetConf
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -150,11 +151,11 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
             raise OperationalError("the database is away")
         stored.append(batch)
 
-    watcher = Watcher(house, lambda snapshot: None, store=store, limits=runtime.limits)
+    teller = Teller(house, store=store, limits=runtime.limits)
     house.observations.removed(at(), sent("a-1"))
-    watcher.tell(house.observations.take())
+    teller.tell(house.observations.take())
     house.observations.removed(at(), sent("a-1"))
-    watcher.tell(house.observations.take_all())
+    teller.tell(house.observations.take_all())
     away = False
-    watcher.tell(house.observations.take_all())
+    teller.tell(house.observations.take_all())
     assert [each.count for batch in stored for each in batch.removed.values()] == [2]
