@@ -18,8 +18,8 @@ from routing.proxy import pipeline
 from routing.proxy.attempts import Attempts
 from routing.proxy.errors import GatewayError
 from routing.proxy.exchange import Call, Exchange, Reply
+from routing.proxy.house import House
 from routing.proxy.ids import new_request_id
-from routing.proxy.pipeline import House
 from routing.proxy.upstream import Fault
 from routing.resolve import Candidate, Resolution
 from routing.snapshot import Snapshot

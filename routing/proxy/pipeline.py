@@ -7,12 +7,9 @@ raises `GatewayError` when the story ends there; every story ends in exactly one
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from accounting.access.directory import Directory, refusal_of
 from accounting.access.grant import Grant
-from accounting.money.recorder import Recorder
 from routing.decide import Routed, route_for, targets_for
 from routing.formats import anthropic, bedrock, vertex
 from routing.formats.base import ANTHROPIC, BATCHES, BEDROCK, FILES, MESSAGES, MODELS, Inbound
@@ -20,12 +17,7 @@ from routing.formats.carriers import credentials_of
 from routing.formats.errors import refusal_of as refused
 from routing.formats.faults import NotBridgeable
 from routing.formats.peek import BadBody
-from routing.health import Health
-from routing.observations import Observations
 from routing.proxy import attempts, catalogue
-from routing.proxy.allowance import Allowance
-from routing.proxy.billing import Billing
-from routing.proxy.drains import Drains
 from routing.proxy.errors import (
     GatewayError,
     invalid,
@@ -37,45 +29,21 @@ from routing.proxy.errors import (
     unauthenticated,
 )
 from routing.proxy.exchange import Call, Exchange
-from routing.proxy.passthrough import PassThrough
+from routing.proxy.house import House
 from routing.proxy.relay import STREAM_TYPES, StreamRelay, relay_whole, upstream_id
-from routing.proxy.resends import Resends
-from routing.proxy.upstream import Answer, UpstreamClient
+from routing.proxy.upstream import Answer
 from routing.resolve import Resolution
-from routing.sessions import Sessions
-from routing.shadows import Shadows, shadowed
+from routing.shadows import shadowed
 from routing.snapshot import Snapshot
 
 MOST_KEYS = 4  # that are looked up of one request
-
-
-@dataclass(slots=True)
-class House:
-    """What a request needs to know and to use. `snapshot` and `directory` are swapped whole when they change."""
-
-    snapshot: Snapshot
-    directory: Directory
-    recorder: Recorder
-    upstreams: UpstreamClient
-    health: Health
-    ping_seconds: float
-    random: Callable[[], float]
-    observations: Observations
-    passthrough: PassThrough
-    billing: Billing
-    limits: Allowance
-    drains: Drains = field(default_factory=Drains)
-    resends: Resends = field(default_factory=Resends)
-    draining: bool = False
-    sessions: Sessions = field(default_factory=Sessions)
-    shadows: Shadows = field(default_factory=Shadows)
 
 
 async def serve(exchange: Exchange, house: House) -> None:
     """One request from its head to its record. Raises `GatewayError` for what the client has to be told."""
     if house.draining:
         raise shutting_down()
-    if house.snapshot.revision < 0 or house.directory.revision < 0 or house.billing.book.revision < 0:
+    if not house.informed:
         raise not_ready()
     if not house.recorder.accepting:
         raise records_full()

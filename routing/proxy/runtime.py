@@ -25,8 +25,8 @@ from routing.proxy.allowance import Allowance
 from routing.proxy.billing import Billing
 from routing.proxy.checks import Checks
 from routing.proxy.exchange import Cause, Exchange
+from routing.proxy.house import House
 from routing.proxy.passthrough import PassThrough
-from routing.proxy.pipeline import House
 from routing.proxy.sharing import Sharing, prefix_of
 from routing.proxy.teller import Teller
 from routing.proxy.upstream import UpstreamClient
@@ -104,13 +104,7 @@ class Runtime:
     def ready(self) -> bool:
         """Whether new requests are served: the configuration is loaded, records are kept, the process stays."""
         house = self.house
-        return (
-            house.snapshot.revision >= 0
-            and house.billing.book.revision >= 0
-            and house.directory.revision >= 0
-            and house.recorder.accepting
-            and not house.draining
-        )
+        return house.informed and house.recorder.accepting and not house.draining
 
     async def start(self) -> None:
         """Loads the configuration and starts the threads; returns when requests can be served. May be called again."""
@@ -183,12 +177,12 @@ def get_runtime() -> Runtime:
 
 def running() -> Runtime | None:
     """The process's runtime if it serves requests, for pages that show its figures."""
-    return _runtime if _runtime is not None and _runtime.house.snapshot.revision >= 0 else None
+    return _runtime if _runtime is not None and _runtime.house.informed else None
 
 
 async def started_runtime() -> Runtime:
     """The process's runtime, started."""
     runtime = get_runtime()
-    if runtime.house.snapshot.revision < 0 or runtime.house.directory.revision < 0:
+    if not runtime.house.informed:
         await runtime.start()
     return runtime

@@ -15,7 +15,7 @@ from gateway_project.telemetry import logger
 from routing.compatibility import store_observations
 from routing.observations import Batch
 from routing.proxy.credentials import CredentialStatus
-from routing.proxy.pipeline import House
+from routing.proxy.house import House
 from routing.refreshes import store_refreshes
 from routing.shadows import store_shadows
 from routing.target_status import StatusWriter

@@ -16,8 +16,8 @@ from accounting.models import Revision
 from accounting.money.price_store import load_price_book
 from gateway_project.telemetry import logger
 from routing.models import OWNERSHIP
+from routing.proxy.house import House
 from routing.proxy.passthrough.store import refresh as refresh_owners
-from routing.proxy.pipeline import House
 from routing.snapshot import Snapshot, load_snapshot
 from routing.versions.signals import Ear
 

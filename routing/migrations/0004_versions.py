@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0002_resolve'),
+        ('routing', '0003_conditions'),
     ]
 
     operations = [

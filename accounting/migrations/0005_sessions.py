@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounting', '0003_ledger'),
+        ('accounting', '0004_ledger'),
     ]
 
     operations = [

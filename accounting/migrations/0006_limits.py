@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounting', '0002_resolve'),
+        ('accounting', '0005_sessions'),
     ]
 
     operations = [

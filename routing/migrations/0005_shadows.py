@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0002_versions'),
+        ('routing', '0004_versions'),
     ]
 
     operations = [
