@@ -100,7 +100,6 @@ class ScopedAdmin(ConsoleAdmin):
     list_select_related = ("team", "project__team", "user", "key__project__team")
     autocomplete_fields = _OWNERS
     search_fields = ("model", "tag", "team__name", "project__name", "user__email", "key__name")
-    readonly_fields: tuple[str, ...] = ()
 
     @admin.display(description="for", ordering="scope")
     def whose(self, row: Budget | RateLimit) -> str:

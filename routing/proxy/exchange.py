@@ -137,10 +137,10 @@ class Exchange:
         entry.outcome, entry.status = outcome, status
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
-        self._settle()
+        self._end_ticket()
         self.keep(entry)
 
-    def _settle(self) -> None:
+    def _end_ticket(self) -> None:
         """Charges the caller's limits with what the request came to; what never went upstream is given back."""
         ticket, entry = self.ticket, self.entry
         if ticket is None:
