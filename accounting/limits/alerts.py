@@ -31,6 +31,8 @@ class Alerts:
         due: set[tuple[int, int, int]] = set()
         written: list[BudgetAlert] = []
         for standing in standings(soft, now=now):
+            if not standing.live:
+                return written  # the counters are away; they tell when they are back
             for threshold in standing.line.terms.soft:
                 if standing.spent * 100 < standing.limit * threshold:
                     break

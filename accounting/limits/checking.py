@@ -73,6 +73,7 @@ class Checker:
         sums = [nano_of(self._spent_by(line.terms, line.period)) for line in lines]
         after = self._books.standing([line.key for line in lines])
         suspected: dict[str, int] = {}
+        self.seen = {}
         for line, recorded, last in zip(lines, sums, after, strict=True):
             self.seen[line.key] = recorded
             difference = drift(recorded, self._first[line.key], last)

@@ -55,6 +55,7 @@ class RunningLimits:
         self._clock = clock
         self._due: dict[str, float] = {}
         self._checking = False
+        self._unfilled = False  # Redis was away when the counters were to be seeded
         self._troubled = False
 
     def _made(self, redis_url: str, workers: int) -> tuple[Counters, Books]:
@@ -83,8 +84,10 @@ class RunningLimits:
     def fill(self, book: LimitBook) -> None:
         """Seeds the counters that a new picture needs, before it is used. Raises `django.db.Error`."""
         self._identify()
+        self._unfilled = True
         try:
             self._checker.fill(book)
+            self._unfilled = False
         except (RedisError, OSError) as error:
             self._trouble(error)
 
@@ -103,8 +106,9 @@ class RunningLimits:
 
     def _turn(self, book: LimitBook, now: float) -> None:
         self._identify()
-        if self._is_due("ready", now, READY_EVERY) and not self._books.ready():
+        if self._is_due("ready", now, READY_EVERY) and (self._unfilled or not self._books.ready()):
             self._checker.fill(book)
+            self._unfilled = False
         if self._is_due("alerts", now, LOOK_EVERY):
             self._alerts.look(book)
         if self._is_due("requests", now, CHECK_EVERY):

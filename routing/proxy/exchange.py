@@ -153,13 +153,15 @@ class Exchange:
         entry.outcome, entry.status = outcome, status
         entry.reason = entry.reason or reason
         entry.duration_ms = self.milliseconds()
-        if self.settle is not None:
-            self.settle(self)
-        self._charge()
-        self.keep(entry)
-        count(entry)
+        try:
+            if self.settle is not None:
+                self.settle(self)
+        finally:  # a fault in pricing must not lose the record
+            self._end_ticket()
+            self.keep(entry)
+            count(entry)
 
-    def _charge(self) -> None:
+    def _end_ticket(self) -> None:
         """Charges the caller's limits with what the request came to; what never went upstream is given back."""
         ticket, entry = self.ticket, self.entry
         if ticket is None:

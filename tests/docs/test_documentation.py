@@ -70,7 +70,8 @@ def test_every_key_of_the_configuration_file_is_documented() -> None:
     from routing.declarative.schema import FILE, Shape
 
     def names(shape: Shape) -> set[str]:
-        return {*shape.fields, *shape.lists, *(name for each in shape.lists.values() for name in names(each))}
+        inner = [*shape.lists.values(), *shape.sections.values()]
+        return {*shape.fields, *shape.lists, *shape.sections, *(name for each in inner for name in names(each))}
 
     documented = text("docs/configure.md")
     for name in names(FILE):
@@ -125,3 +126,13 @@ def test_routines_that_pages_name_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", text("Makefile"), re.MULTILINE))
     for name in re.findall(r"(?:^ {4}|`)make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
         assert name in targets, f"make {name} does not exist"
+
+
+def test_every_field_and_filter_of_limits_is_documented() -> None:
+    from accounting.api.limit_serializers import BudgetRequestSerializer, BudgetSerializer
+    from accounting.api.limits import BudgetFilter, RequestFilter
+
+    documented = text("docs/api.md")
+    fields = [*BudgetSerializer._declared_fields, *BudgetRequestSerializer.Meta.fields]
+    for name in [*fields, *BudgetFilter.base_filters, *RequestFilter.base_filters]:
+        assert f"`{name}`" in documented, f"{name} is not documented"

@@ -34,6 +34,8 @@ def opened(client: Client, model: str, pk: int) -> dict[str, Any]:
         ("accounting_user", "stranger", {"first_name": "Sam"}),
         ("accounting_virtualkey", "key", {"tags": "cost_center: 4711"}),
         ("accounting_apitoken", "token", {"name": "prometheus"}),
+        ("accounting_budget", "budget", {"amount": "0.000000000001"}),
+        ("accounting_ratelimit", "rate", {"amount": "61"}),
     ],
 )
 def test_every_form_writes_one_audit_event_with_the_change_alone(
