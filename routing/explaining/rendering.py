@@ -108,7 +108,8 @@ def as_text(found: Explanation) -> str:
     for limit in found.limits:
         reset = f", until {limit.resets_at}" if limit.resets_at else ""
         word = " REFUSES" if limit.refuses else ""
-        lines.append(f"Limit       {limit.scope}: {limit.what}: {limit.used} of {limit.limit} used{reset}{word}")
+        use = f"{limit.used} of {limit.limit} used" if limit.remaining else f"{limit.limit}; its use is not known here"
+        lines.append(f"Limit       {limit.scope}: {limit.what}: {use}{reset}{word}")
     for beta in found.betas:
         lines.append(
             f"Beta        {beta.name}: {beta.action}{f' as {beta.sent_as}' if beta.action == 'renamed' else ''}"

@@ -8,8 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+
 from accounting.access.directory import Directory, load_directory
 from accounting.access.grant import Grant
+from accounting.limits.redis import RedisBooks
+from accounting.limits.standing import watch, watched
 from accounting.money.price_book import STANDARD, PriceBook
 from accounting.money.price_store import load_price_book
 from routing.explaining.decision import Sources
@@ -52,6 +56,8 @@ def sources(now: datetime, *, client_ip: str = "") -> tuple[Sources, Directory]:
             client_ip=client_ip,
         )
         return figures, house.directory
+    if settings.REDIS_URL and watched() is None:
+        watch(RedisBooks(settings.REDIS_URL))  # the counters that all gateways share
     directory, stored = load_directory(), load_price_book()
     figures = Sources(
         snapshot=load_snapshot(),
