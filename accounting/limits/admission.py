@@ -168,20 +168,26 @@ class Admission:
             if line.hard and state.spent >= state.limit:
                 raise _Blocked(line, state).refusal(demand.now)
 
-    # -- deciding ----------------------------------------------------------------------------------------------------
+    def wish(self, demand: Demand) -> Wish:
+        """What such a request would reserve; for those who explain it. Reserves nothing."""
+        return self._guess(demand, self.prices.ceiling(demand.targets)).wish
 
-    async def _attempt(self, demand: Demand, plan: Plan) -> Ticket | _Blocked:
-        """A ticket, or the budget whose reservations stand in the way. Raises LimitReached."""
-        limits = demand.limits
-        prices = self.prices.ceiling(demand.targets)
-        guess = self.estimator.guess(
-            limits.caller,
+    def _guess(self, demand: Demand, prices: UnitPrices) -> Guess:
+        return self.estimator.guess(
+            demand.limits.caller,
             demand.model,
             size=demand.size,
             max_tokens=demand.max_tokens,
             prices=prices,
-            reservation=limits.organization.reservation,
+            reservation=demand.limits.organization.reservation,
         )
+
+    # -- deciding ----------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, demand: Demand, plan: Plan) -> Ticket | _Blocked:
+        """A ticket, or the budget whose reservations stand in the way. Raises LimitReached."""
+        prices = self.prices.ceiling(demand.targets)
+        guess = self._guess(demand, prices)
         id_ = self._new_id()
         decision = await self._decide(id_, plan, guess.wish)
         if not decision.passed and _wants_slot(plan, decision) and await self.counters.caught_up():

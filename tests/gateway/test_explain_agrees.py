@@ -82,6 +82,10 @@ def config(url: str) -> Config:
         {**alias("claude-refused", "same"), "deprecation": {**ends, "successor": "claude-same", "then": "refuse"}},
     ]
     made.teams[1]["allowed_models"] += ["claude-conditions", "claude-forwarded", "claude-lucky"]
+    made.teams[1]["budgets"] = [{"period": "total", "amount": "0.05"}]
+    keys = {key["name"]: key for key in made.teams[0]["projects"][0]["keys"]}
+    keys["personal"]["rate_limits"] = [{"requests_per_minute": 20}]
+    keys["narrow"]["budgets"] = [{"period": "day", "amount": "0.002", "model": "claude-s*"}]
     return made
 
 
@@ -201,11 +205,16 @@ def test_a_thousand_random_requests_go_where_explain_said(own: Gateway, upstream
             told[request_id] = (request, explained, status)
     records = {record["request_id"]: record for record in own.wait_records(REQUESTS, timeout=20)}
     wrong = [
-        (request, found)
+        (request, found, request_id)
         for request_id, (request, explained, status) in told.items()
         if (found := disagreements(explained, records[request_id], status))
     ]
+    # A minute's window can move on between the two questions, in this one direction.
+    freed = [each for each in wrong if told[each[2]][1]["reason"] == "rate_limited" and told[each[2]][2] == 200]
+    assert len(freed) <= 3
+    wrong = [each for each in wrong if each not in freed]
     assert not wrong, f"{len(wrong)} of {REQUESTS}: {str(wrong[:3])[:3000]}"
     outcomes = Counter(explained["reason"] for _, explained, _ in told.values())
     assert outcomes[None] > REQUESTS / 3, "most of what is asked should be served"
-    assert {"unknown_model", "model_not_allowed", "disabled", "expired", "retired_model", "no_target"} <= set(outcomes)
+    expected = {"unknown_model", "model_not_allowed", "disabled", "expired", "retired_model", "no_target"}
+    assert expected | {"budget_exceeded", "rate_limited"} <= set(outcomes)
