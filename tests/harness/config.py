@@ -30,9 +30,9 @@ class Config:
     routes: list[Entry] = field(default_factory=list)
     aliases: list[Entry] = field(default_factory=list)
     teams: list[Entry] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
     organization: Entry = field(default_factory=dict)
     users: list[Entry] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         content: Entry = {"version": 1}
