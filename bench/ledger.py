@@ -333,10 +333,10 @@ def measure(now: datetime) -> dict[str, Figures]:
 def ingestion(urls: dict[str, str]) -> dict[str, Figures]:
     """Milliseconds to store 300 requests, alternating between the databases."""
     from decimal import Decimal
-    from uuid import uuid4
 
     from accounting.money.entry import Attempt, Entry, Line
     from accounting.money.store import store_records
+    from routing.proxy.ids import new_request_id
 
     def batch(number: int) -> list[Entry]:
         made = []
@@ -347,7 +347,7 @@ def ingestion(urls: dict[str, str]) -> dict[str, Figures]:
             line = Line(0, "usage", 0, "provider-1", model, 100, 200, 300, 40, 0, 0, cost, json.loads(PRICE))
             made.append(
                 Entry(
-                    request_id=f"req_{uuid4().hex[:24]}", started_at=time.time(), team=f"team-{c % TEAMS}",
+                    request_id=new_request_id(), started_at=time.time(), team=f"team-{c % TEAMS}",
                     project="project-1", key=f"key-{c % 40}", key_prefix=f"gw_{c % 240:08}", user="person-5@example.org",
                     alias="claude-1", provider="provider-1", upstream_model=model, status=200, outcome="served",
                     attempts=[Attempt("provider-1", model, 200, "", 12.5)], tokens_input=100, tokens_output=200,
