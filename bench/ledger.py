@@ -125,10 +125,10 @@ def _say(text: str) -> None:
 
 
 def _without_indexes(db: psycopg.Connection[Any], table: str) -> list[str]:
-    """Drops a table's indexes but that of its key; the statements that make them again."""
+    """Drops a table's indexes; the statements that make them again."""
     rows = db.execute(
         "SELECT i.indexname, i.indexdef, c.conname, pg_get_constraintdef(c.oid) FROM pg_indexes i "
-        "LEFT JOIN pg_constraint c ON c.conname = i.indexname WHERE i.tablename = %s AND coalesce(c.contype, '') <> 'p'",
+        "LEFT JOIN pg_constraint c ON c.conname = i.indexname WHERE i.tablename = %s",
         [table],
     ).fetchall()
     made = []
