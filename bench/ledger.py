@@ -228,7 +228,8 @@ def _rollups(db: psycopg.Connection[Any], plan: Plan) -> None:
         join = "JOIN bench_names ON id = dimension_id" if by in ("id", "totals_id") else ""
         db.execute(
             f"INSERT INTO accounting_{table} (dimension_id, bucket, {columns}) SELECT {by}, "
-            f"date_trunc('{unit}', bucket, 'UTC'), {summed()} FROM accounting_{source} {join} GROUP BY 1, 2".encode()
+            f"date_trunc('{unit}', bucket, 'UTC'), {summed()} FROM accounting_{source} {join} GROUP BY 1, 2 "
+            "ORDER BY 2, 1".encode()  # they come to be hour by hour
         )
 
 
