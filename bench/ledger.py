@@ -125,10 +125,10 @@ def _say(text: str) -> None:
 
 
 def _without_indexes(db: psycopg.Connection[Any], table: str) -> list[str]:
-    """Drops a table's indexes but that of its key; the statements that make them again."""
+    """Drops a table's indexes; the statements that make them again."""
     rows = db.execute(
         "SELECT i.indexname, i.indexdef, c.conname, pg_get_constraintdef(c.oid) FROM pg_indexes i "
-        "LEFT JOIN pg_constraint c ON c.conname = i.indexname WHERE i.tablename = %s AND coalesce(c.contype, '') <> 'p'",
+        "LEFT JOIN pg_constraint c ON c.conname = i.indexname WHERE i.tablename = %s",
         [table],
     ).fetchall()
     made = []
@@ -228,7 +228,8 @@ def _rollups(db: psycopg.Connection[Any], plan: Plan) -> None:
         join = "JOIN bench_names ON id = dimension_id" if by in ("id", "totals_id") else ""
         db.execute(
             f"INSERT INTO accounting_{table} (dimension_id, bucket, {columns}) SELECT {by}, "
-            f"date_trunc('{unit}', bucket, 'UTC'), {summed()} FROM accounting_{source} {join} GROUP BY 1, 2".encode()
+            f"date_trunc('{unit}', bucket, 'UTC'), {summed()} FROM accounting_{source} {join} GROUP BY 1, 2 "
+            "ORDER BY 2, 1".encode()  # they come to be hour by hour
         )
 
 

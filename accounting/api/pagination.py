@@ -5,13 +5,15 @@ from functools import cached_property
 from typing import Any
 
 from django.core.paginator import EmptyPage, Page, Paginator
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import QueryCanceled
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 MOST_COUNTED = 100_000
+LONGEST_COUNT = 100  # milliseconds
 
 
 class AheadPage(Page):  # type: ignore[type-arg]
@@ -24,10 +26,11 @@ class AheadPage(Page):  # type: ignore[type-arg]
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts `MOST_COUNTED` rows exactly. Where there are more, PostgreSQL's planner says how many about; other databases
-    hold no such tables and count on."""
+    """Counts exactly up to `MOST_COUNTED` rows and as long as it takes no more than `LONGEST_COUNT` milliseconds. Beyond
+    that PostgreSQL's planner says how many about; other databases hold no such tables and count on."""
 
     most_counted = MOST_COUNTED
+    longest_count = LONGEST_COUNT
     estimated = False
 
     @cached_property
@@ -36,12 +39,25 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         rows = listed.order_by()
         if connection.vendor != "postgresql":
             return int(rows.count())
-        counted = int(rows[: self.most_counted + 1].count())
-        if counted <= self.most_counted:
+        counted = self._counted(rows)
+        if counted is not None and counted <= self.most_counted:
             return counted
         self.estimated = True
         plan = json.loads(rows.explain(format="json"))
-        return max(counted, int(plan[0]["Plan"]["Plan Rows"]))
+        return max(counted or 1, int(plan[0]["Plan"]["Plan Rows"]))
+
+    def _counted(self, rows: Any) -> int | None:
+        """How many rows there are, up to one more than are counted; None if it takes too long."""
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = %s", [self.longest_count])
+                counted = int(rows[: self.most_counted + 1].count())
+                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+        except OperationalError as error:
+            if not isinstance(error.__cause__, QueryCanceled):
+                raise
+            return None
+        return counted
 
     def validate_number(self, number: Any) -> int:
         try:
@@ -84,6 +100,6 @@ class Pages(PageNumberPagination):
         described = super().get_paginated_response_schema(schema)
         described["properties"]["count_estimated"] = {
             "type": "boolean",
-            "description": f"Only in long lists: there are more than {MOST_COUNTED:,} rows, about `count`.",
+            "description": "Only in long lists: there are about `count` rows; they were not counted.",
         }
         return described

@@ -140,10 +140,9 @@ def _statement(question: Question) -> Statement:
     sums = ", ".join(f"coalesce(SUM(facts.{name}), 0)" for name in _NEEDED)
     places = ", ".join(str(place + 1) for place in range(len(columns)))
     grouped = f" GROUP BY {places}{_something(question)} ORDER BY {places}" if columns else ""
-    sql = (
-        f"SELECT {', '.join([*columns, sums])}, COUNT(*) OVER () FROM ({facts.sql}) AS facts "
-        f"JOIN {DIMENSIONS} names ON names.id = facts.dimension_id{grouped}"
-    )
+    named = any(name not in TIMES for name in question.group_by)
+    names = f" JOIN {DIMENSIONS} names ON names.id = facts.dimension_id" if named else ""
+    sql = f"SELECT {', '.join([*columns, sums])}, COUNT(*) OVER () FROM ({facts.sql}) AS facts{names}{grouped}"
     return Statement(sql, (*given, *facts.parameters))
 
 
@@ -164,34 +163,41 @@ def _groups(question: Question) -> tuple[list[str], list[Any]]:
         elif name == "day" and question.by_local_day:
             columns.append(local_day("facts.bucket"))
             given.append(question.zone)
-        elif name == "day":
+        elif name == "day" and "hour" in question.group_by:
             columns.append(beginning("day", "facts.bucket"))
         else:
-            columns.append("facts.bucket" if name == "hour" else f'names."{name}"')
+            columns.append("facts.bucket" if name in TIMES else f'names."{name}"')
     return columns, given
 
 
 def _facts(question: Question, measures: tuple[str, ...]) -> Statement:
-    """`dimension_id`, `bucket` and measures of every stretch of the period, one below the other."""
+    """`dimension_id`, `bucket` and measures of every stretch of the period, one below the other.
+
+    By days of UTC, every bucket is one: so most rows can be taken as they are."""
     condition, given = _names(question)
     levels = _TOTAL_LEVELS if question.from_totals else _ALL_LEVELS
     parts: list[str] = []
     parameters: list[Any] = []
     nothing = Stretch("hour", _EARLIEST, _EARLIEST)
+    days = "day" in question.units and "month" not in question.units and not question.by_local_day
     for stretch in stretches(question.since, question.until, question.units) or [nothing]:
         local = question.by_local_day and stretch.unit == "day"
-        for part in _local(stretch, levels, measures, question) if local else [_stretch(stretch, levels, measures)]:
+        found = _local(stretch, levels, measures, question) if local else [_stretch(stretch, levels, measures, days)]
+        for part in found:
             parts.append(f"{part.sql}{condition}")
             parameters += [*part.parameters, *given]
     return Statement(" UNION ALL ".join(parts), tuple(parameters))
 
 
-def _stretch(stretch: Stretch, levels: dict[Unit, Level], measures: tuple[str, ...]) -> Statement:
-    columns = ", ".join(("dimension_id", "bucket", *measures))
+def _stretch(stretch: Stretch, levels: dict[Unit, Level], measures: tuple[str, ...], days: bool = False) -> Statement:
+    """A stretch's rows; with `days`, the day that each is in for its hour."""
+    given_bucket = "hour" if stretch.unit is None else "bucket"
+    shortened = days and stretch.unit != "day"
+    bucket = f"{beginning('day', given_bucket) if shortened else given_bucket} AS bucket"
+    columns = ", ".join(("dimension_id", bucket, *measures))
     if stretch.unit is None:
         added = contributions(between(stretch.start or _EARLIEST, stretch.end or _LATEST))
-        raw = columns.replace("bucket", "hour AS bucket")
-        return Statement(f"SELECT {raw} FROM ({added.sql}) AS added WHERE true", added.parameters)
+        return Statement(f"SELECT {columns} FROM ({added.sql}) AS added WHERE true", added.parameters)
     bounds = [("bucket >= %s", stretch.start), ("bucket < %s", stretch.end)]
     given = [(text, moment(value)) for text, value in bounds if value is not None]
     conditions = "".join(f" AND {text}" for text, _ in given)
@@ -206,7 +212,7 @@ def _local(
     assert stretch.start is not None
     assert stretch.end is not None
     whole = _stretch(stretch, levels, measures)
-    at_noon = Statement(whole.sql.replace("bucket,", f"{noon('bucket')} AS bucket,", 1), whole.parameters)
+    at_noon = Statement(whole.sql.replace("bucket AS bucket", f"{noon('bucket')} AS bucket", 1), whole.parameters)
     hours = listed_moments(moved_hours(stretch.start, stretch.end, ZoneInfo(question.zone)))
     source = f"FROM {levels['hour'].table} WHERE {among('bucket')}"
     away = ", ".join(f"-{name} AS {name}" for name in measures)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Func
 from django.test import AsyncClient, Client
 from django.utils import timezone
 from rest_framework.request import Request
@@ -350,6 +351,18 @@ class TestLongLists:
                 break
             number += 1
         assert (number, len(found), len(set(found))) == (4, 35, 35)
+
+    @pytest.mark.postgres
+    def test_a_count_that_takes_too_long_is_given_up(self) -> None:
+        class Slow(BoundedPaginator):
+            longest_count = 1
+
+        lines = LedgerEntry.objects.annotate(slow=Func(0.05, function="pg_sleep")).exclude(slow=None)
+        paginator = Slow(lines, 10)
+        assert paginator.count >= 1
+        assert paginator.estimated
+        with connection.cursor() as cursor:  # the limit was for the count only
+            cursor.execute("SELECT pg_sleep(0.01)")
 
     @pytest.mark.postgres
     def test_a_count_that_is_estimated_is_called_so(self) -> None:

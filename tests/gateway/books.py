@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import psycopg
 
 from tests.fake_provider import FakeProvider
-from tests.harness import Gateway
+from tests.harness import Gateway, wait_until
 
 KINDS = {
     "input": ("tokens_input", "input_tokens"),
@@ -31,6 +31,13 @@ def rows(gateway: Gateway, sql: str, url: str = "") -> list[tuple[Any, ...]]:
         return list(file.execute(sql).fetchall())
     finally:
         file.close()
+
+
+def wait_adopted(gateway: Gateway, timeout: float = 30) -> None:
+    """Until what dead processes left is stored: their folders are gone, and no more records come."""
+    spool = gateway.data / "spool"
+    living = lambda: len([path for path in spool.iterdir() if path.is_dir()]) == 1  # noqa: E731
+    wait_until(living, timeout=timeout, what="the spools of dead processes to be stored")
 
 
 def usage(gateway: Gateway, **query: str) -> list[Sums]:

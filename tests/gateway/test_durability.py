@@ -12,7 +12,7 @@ import pytest
 
 from tests.fake_provider import FakeProvider
 from tests.gateway.bodies import ask
-from tests.gateway.books import assert_agree
+from tests.gateway.books import assert_agree, wait_adopted
 from tests.gateway.conftest import OwnGateway
 from tests.gateway.load import Load, wait_for
 from tests.harness import Cable, Gateway, postgres_database, wait_until
@@ -21,8 +21,9 @@ ROUNDS = int(os.environ.get("TEST_DURABILITY_ROUNDS", "3"))
 
 
 def all_recorded(gateway: Gateway, answered: list[str], timeout: float = 10) -> list[str]:
-    """The ids on record, once all answered ones are among them."""
+    """The ids on record, once all answered ones are among them and those of dead processes, too: so pages do not shift."""
     recorded: list[str] = []
+    wait_adopted(gateway, timeout + 20)
 
     def complete() -> bool:
         recorded[:] = [record["request_id"] for record in gateway.records()]
