@@ -3,6 +3,7 @@
 from accounting.models.asking import BudgetAlert, BudgetRequest
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
+from accounting.models.ledger import LedgerEntry, Rerating
 from accounting.models.limits import Budget, OrganizationSettings, RateLimit
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
 from accounting.models.prices import Price, UnknownModelPrice, UnpricedModel
