@@ -66,6 +66,10 @@ class Usage:
         if isinstance(model, str) and model:
             self.model = model[:LONGEST_MODEL]
 
+    def begun(self) -> None:
+        """What was reported is the start of a stream: its output is only what was there by then."""
+        self.output_known = False
+
     def update(self, reported: object) -> None:
         """Takes one `usage` object. Fields that are missing or null keep their value; unknown ones are passed over."""
         if not isinstance(reported, Mapping):
@@ -86,9 +90,11 @@ class Usage:
             self.doubt("no_input")
             known = self.prompt - self.input
             self.input = max(self.input, estimated_tokens(size) - known)
-        if not self.output_known or (not self.output and characters >= SAID_MUCH):
+        said = characters // CHARACTERS_PER_TOKEN
+        silent = not self.output and (characters >= SAID_MUCH or not self.output_known)
+        if silent or (not self.output_known and said > self.output):
             self.doubt("no_output")
-            self.output = max(self.output, characters // CHARACTERS_PER_TOKEN)
+            self.output = max(self.output, said)
 
     def _take_counts(self, reported: Mapping[str, Any]) -> None:
         given = self._count(reported, "input_tokens")

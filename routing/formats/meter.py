@@ -171,6 +171,7 @@ class StreamMeter:
         elif event.type == "message_start" and event.message is not None:
             self.usage.named(event.message.model)
             self.usage.update(event.message.usage)
+            self.usage.begun()
         elif event.type == "message_delta":
             self.usage.update(event.usage)
         elif event.type == "message_stop":

@@ -122,6 +122,34 @@ def test_an_unbelievable_number_is_marked_and_not_taken(value: object) -> None:
         assert meter.usage.output == 3
 
 
+@pytest.mark.parametrize(("said", "output", "doubtful"), [("x" * 40, 50, False), ("x" * 400, 100, True)])
+def test_a_start_value_is_not_the_output_of_a_stream_that_said_more(said: str, output: int, doubtful: bool) -> None:
+    meter = StreamMeter()
+    meter.feed(event("message_start", message={"usage": {"input_tokens": 3, "output_tokens": 50}}))
+    meter.feed(event("content_block_delta", index=0, delta={"type": "text_delta", "text": said}))
+    meter.feed(event("message_stop"))
+    meter.usage.complete(size=100, characters=meter.characters)
+    assert (meter.usage.output, meter.usage.doubtful) == (output, doubtful)
+
+
+def test_amazons_numbers_stand_in_for_usage_that_is_missing() -> None:
+    told = {"inputTokenCount": 7, "outputTokenCount": 9, "cacheReadInputTokenCount": 5}
+    meter = StreamMeter()
+    meter.feed(event("message_start", message={"usage": None}))
+    meter.feed(event("message_stop", **{"amazon-bedrock-invocationMetrics": told}))
+    assert (meter.usage.input, meter.usage.output, meter.usage.cache_read) == (7, 9, 5)
+    assert meter.usage.doubts == ["metrics_differ"]
+
+
+@pytest.mark.parametrize("told", [{"inputTokenCount": 3, "outputTokenCount": 4}, {}, [1], None, {"x": "y"}])
+def test_numbers_of_amazon_that_agree_are_no_doubt(told: object) -> None:
+    meter = StreamMeter()
+    meter.feed(event("message_start", message={"usage": {"input_tokens": 3, "output_tokens": 4}, "model": "claude-x"}))
+    meter.feed(event("message_stop", **{"amazon-bedrock-invocationMetrics": told}))
+    assert not meter.usage.doubtful
+    assert meter.usage.model == "claude-x"
+
+
 def test_usage_of_a_whole_answer() -> None:
     usage = usage_of(
         b'{"usage":{"input_tokens":3,"output_tokens":4,"server_tool_use":{"web_search_requests":2}},"x":[1]}'
