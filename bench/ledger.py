@@ -41,7 +41,8 @@ NAMES = f"""
   jsonb_build_object('cost_center', (4700 + c % {TEAMS * KEYS} % 20)::text) AS tags"""
 PRICE = (
     '{"id": 7, "provider": "*", "model": "claude-*", "valid_from": "2026-01-01T00:00:00Z", "input": "3", "output": "15", '
-    '"cache_write_5m": "3.75", "cache_write_1h": "6", "cache_read": "0.3", "band": "standard", "multipliers": {}}'
+    '"cache_write_5m": "3.75", "cache_write_1h": "6", "cache_read": "0.3", "band": "standard", "multipliers": {}, '
+    '"web_search_per_1000": "10"}'
 )
 TOKENS = "(100 + c % 50)", "(400 + c % 70)", "(9000 + c)", "(200 + c % 9)", "0"
 COST = f"({TOKENS[0]} * 3 + {TOKENS[1]} * 15 + {TOKENS[2]} * 0.3 + {TOKENS[3]} * 3.75) / 1000000.0"
@@ -190,11 +191,12 @@ def _records(plan: Plan, day: int) -> str:
         'key, key_prefix, "user", session_id, agent_id, parent_agent_id, client_ip, user_agent, alias, route, provider, '
         "upstream_model, upstream_request_id, attempts, betas_removed, fields_removed, config_revision, status, outcome, "
         "reason, error_type, error_message, tokens_input, tokens_output, tokens_cache_read, tokens_cache_write_5m, "
-        "tokens_cache_write_1h, web_searches, estimated, cost_usd, price, tags, ttft_ms, duration_ms) "
+        "tokens_cache_write_1h, web_searches, estimated, cost_usd, price, tags, ttft_ms, duration_ms, resend_of, switched_from, "
+        "switch_tokens) "
         f"SELECT 'req_' || lpad(h::text, 10, '0') || lpad(j::text, 14, '0'), {_at(plan)}, 'anthropic', 'messages', true, "
         "team, project, key, key_prefix, \"user\", 'session-' || h || '-' || c, '', '', '10.0.0.1', 'bench', alias, "
         "alias, provider, model, '', '[]', '[]', '[]', 1, 200, 'served', '', '', '', "
-        f"{', '.join(TOKENS)}, 0, false, {COST}, '{PRICE}', tags, 150, 900 FROM {_each_line(plan, day)}"
+        f"{', '.join(TOKENS)}, 0, false, {COST}, '{PRICE}', tags, 150, 900, '', '', 0 FROM {_each_line(plan, day)}"
     )
 
 

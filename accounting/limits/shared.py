@@ -18,6 +18,7 @@ from accounting.limits.counters import CountersLost, Decision, Seed, Settlement,
 from accounting.limits.memory import MemoryCounters
 from accounting.limits.redis import NotReady, RedisCounters
 from accounting.limits.terms import OPEN
+from gateway_project.tasks import end
 from gateway_project.telemetry import logger
 
 PROBE_EVERY = 0.5  # seconds between two looks whether Redis is back
@@ -57,7 +58,6 @@ class SharedCounters:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- the hot path ------------------------------------------------------------------------------------------------
@@ -126,10 +126,7 @@ class SharedCounters:
     async def stop(self) -> None:
         """Hands in what is settled, as long as Redis takes it; a moment at most."""
         await self.caught_up()
-        self._stopping = True  # a cancellation can be lost on the way through a connection that times out
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         try:
             async with asyncio.timeout(DECIDE_WITHIN):
                 if not self.away:
@@ -173,7 +170,7 @@ class SharedCounters:
             self._known[line.key] = state.spent
 
     async def _probe(self) -> None:
-        while not self._stopping:
+        while True:
             await asyncio.sleep(PROBE_EVERY)
             if not self.away:
                 continue
@@ -196,7 +193,7 @@ class SharedCounters:
     # -- settling ----------------------------------------------------------------------------------------------------
 
     async def _hand_in(self) -> None:
-        while not self._stopping:
+        while True:
             await self._work.wait()
             self._work.clear()
             while self._queue and not self.away:
