@@ -1,7 +1,7 @@
 """`make demo`: an empty installation filled with a small organization and a day of its requests, so that pages show something.
 
-Everything is made up, and always the same but for the time: teams, people, keys, sessions, errors, a refused beta. No request
-is sent; the records go in through the recorder's own door.
+Everything is made up, and always the same but for the time: teams, people, keys, limits, sessions, errors, a refused beta.
+No request is sent; the records go in through the recorder's own door.
 """
 
 import random
@@ -31,6 +31,20 @@ _PEOPLE = {
     "support": ["jean", "katherine", "barbara"],
 }
 _PROJECTS = {"platform": ["default", "ci"], "research": ["default"], "support": ["default", "answers"]}
+_LIMITS: dict[str, dict[str, object]] = {
+    "platform": {
+        "budgets": [
+            {"amount": 500, "period": "month", "soft": [50, 80]},
+            {"amount": 25, "period": "day", "model": "claude-opus-*"},
+        ],
+        "rate_limits": [{"requests_per_minute": 600}, {"concurrent_requests": 40}],
+    },
+    "research": {"budgets": [{"amount": 60, "period": "week", "soft": [50, 80], "hard": False}]},
+    "support": {
+        "budgets": [{"amount": 20, "period": "day", "soft": [75]}],
+        "rate_limits": [{"input_tokens_per_minute": 2000000, "output_tokens_per_minute": 200000}],
+    },
+}
 _MODELS = [("claude-opus-5-5", 3), ("claude-sonnet-5-5", 6), ("claude-haiku-5-5", 4), ("claude-sonnet-4-5-20250929", 1)]
 _CLIENTS = ["claude-cli/2.1.330 (external, cli)", "Anthropic/Python 2.12.0", "claude-cli/2.1.330 (external, sdk-cli)"]
 
@@ -56,6 +70,7 @@ def _teams() -> list[dict[str, object]]:
             "name": team,
             "display_name": team.capitalize(),
             "timezone": "Europe/Berlin",
+            **_LIMITS[team],
             "members": [
                 {"email": f"{person}@example.org", "role": "owner" if number == 0 else "member"}
                 for number, person in enumerate(people)

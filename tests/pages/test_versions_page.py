@@ -222,8 +222,8 @@ class TestApproval:
     def test_every_form_of_routing_waits(self, world: World, console: Client, approval: None) -> None:
         save(console, "routing_provider", world.provider.pk, max_connections="9")
         save(console, "routing_modelalias", world.alias.pk, display_name="Sonnet")
-        new = {"name": "claude-*", "route": world.route.pk, "enabled": "on"}
-        console.post(reverse("admin:routing_modelalias_add"), new)
+        new = fields_of(console.get(reverse("admin:routing_modelalias_add")).content, "modelalias_form")
+        console.post(reverse("admin:routing_modelalias_add"), {**new, "name": "claude-*", "route": world.route.pk})
         rule = fields_of(console.get(reverse("admin:routing_compatibilityrule_add")).content, "compatibilityrule_form")
         console.post(reverse("admin:routing_compatibilityrule_add"), {**rule, "name": "some-beta"})
         console.post(reverse("admin:routing_modelalias_delete", args=[world.alias.pk]), {"post": "yes"})

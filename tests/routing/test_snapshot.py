@@ -102,7 +102,7 @@ def test_the_number_of_queries_does_not_grow_with_the_configuration(route: Route
         connection,
     ) as queries:
         load_snapshot()
-    assert len(queries) == 8
+    assert len(queries) == 9
 
 
 def break_credential(provider: Provider) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounting.models import RequestRecord, Team, VirtualKey
+from accounting.models import Budget, RequestRecord, Team, VirtualKey
 from accounting.services import has_secret
 from routing.demo import REQUESTS, load_demo
 
@@ -21,6 +21,7 @@ def test_the_demo_has_teams_keys_and_a_day_of_every_kind_of_request() -> None:
     assert records.count() == REQUESTS
     assert {record.outcome for record in records} == {"served", "refused", "upstream_error", "client_left"}
     assert all(NOW - timedelta(days=1) < record.started_at <= NOW for record in records)
+    assert Budget.objects.filter(team__isnull=False).count() == 4
     assert all(record.tokens_output for record in records if record.outcome == "served")
 
 
