@@ -18,6 +18,7 @@ from accounting.limits.counters import CountersLost, Decision, Seed, Settlement,
 from accounting.limits.memory import MemoryCounters
 from accounting.limits.redis import NotReady, RedisCounters
 from accounting.limits.terms import OPEN
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 
 PROBE_EVERY = 0.5  # seconds between two looks whether Redis is back
@@ -126,10 +127,8 @@ class SharedCounters:
     async def stop(self) -> None:
         """Hands in what is settled, as long as Redis takes it; a moment at most."""
         await self.caught_up()
-        self._stopping = True  # a cancellation can be lost on the way through a connection that times out
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stopping = True
+        await end(*self._tasks)
         try:
             async with asyncio.timeout(DECIDE_WITHIN):
                 if not self.away:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from accounting.money.entry import Entry
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 from routing.formats import anthropic
 from routing.formats.base import ANTHROPIC, MESSAGES
@@ -49,11 +50,8 @@ class Checks:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        tasks = [task for task in (self._task, *self._running) if task is not None]
-        self._task = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task, self._task = self._task, None
+        await end(task, *self._running)
 
     async def _run(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 from routing.health import Health, Key, News
 
@@ -64,9 +65,7 @@ class Sharing:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
     async def claim(self, name: str, seconds: float) -> bool:
         """Whether this process may do what one of all is to do within that time; each may while Redis is away."""
@@ -119,9 +118,7 @@ class Sharing:
         finally:
             self._health.shared = False
             self._locks.clear()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
 
     async def _meet(self) -> None:
         """Takes what is open elsewhere; of what has changed here meanwhile the others are told later."""
