@@ -17,7 +17,7 @@ from accounting.limits.estimate import Estimator, FlatPrices, Guess, Prices, Uni
 from accounting.limits.queues import MOST_PATIENCE, MOST_WAITING, Queue
 from accounting.limits.refusal import LimitReached, budget_reached, rate_reached
 from accounting.limits.terms import INPUT_TOKENS, OUTPUT_TOKENS
-from gateway_project.tasks import end
+from gateway_project.endings import end
 
 RENEW_EVERY = 15.0  # seconds
 
@@ -131,8 +131,7 @@ class Admission:
         self._renewing = asyncio.create_task(self._renew())
 
     async def stop(self) -> None:
-        if self._renewing is not None:
-            await end([self._renewing])
+        await end(self._renewing)
         await self.counters.stop()
 
     async def admit(self, demand: Demand) -> Ticket | None:

@@ -91,10 +91,12 @@ class Estimator:
             assert known is not None
             output_tokens = min(output_tokens, max(LEAST_OUTPUT, max(known.outputs)))
         full = input_tokens * prices.input + output_tokens * prices.output
+        if reservation == STRICT:
+            return Guess(Wish(full, full, input_tokens, output_tokens), full, informed)
         cost, least = full, 0
         if known is not None and len(known.shares) >= INFORMED:
             least = int(full * min(min(known.shares), 1.0) * LEAST_MARGIN)
-            if len(known.shares) >= TRUSTED and reservation != STRICT:
+            if len(known.shares) >= TRUSTED:
                 cost = max(least, int(full * min(1.0, max(known.shares) * MARGIN)))
         return Guess(Wish(cost, min(least, cost), input_tokens, output_tokens), full, informed)
 

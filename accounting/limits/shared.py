@@ -18,7 +18,7 @@ from accounting.limits.counters import CountersLost, Decision, Seed, Settlement,
 from accounting.limits.memory import MemoryCounters
 from accounting.limits.redis import NotReady, RedisCounters
 from accounting.limits.terms import OPEN
-from gateway_project.tasks import end
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 
 PROBE_EVERY = 0.5  # seconds between two looks whether Redis is back
@@ -58,6 +58,7 @@ class SharedCounters:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- the hot path ------------------------------------------------------------------------------------------------
@@ -126,7 +127,8 @@ class SharedCounters:
     async def stop(self) -> None:
         """Hands in what is settled, as long as Redis takes it; a moment at most."""
         await self.caught_up()
-        await end(self._tasks)
+        self._stopping = True
+        await end(*self._tasks)
         try:
             async with asyncio.timeout(DECIDE_WITHIN):
                 if not self.away:
@@ -170,7 +172,7 @@ class SharedCounters:
             self._known[line.key] = state.spent
 
     async def _probe(self) -> None:
-        while True:
+        while not self._stopping:
             await asyncio.sleep(PROBE_EVERY)
             if not self.away:
                 continue
@@ -193,7 +195,7 @@ class SharedCounters:
     # -- settling ----------------------------------------------------------------------------------------------------
 
     async def _hand_in(self) -> None:
-        while True:
+        while not self._stopping:
             await self._work.wait()
             self._work.clear()
             while self._queue and not self.away:

@@ -52,6 +52,7 @@ class Recorder:
         self._stored = 0
         self._away = False
         self._stopping = threading.Event()
+        self._looked = threading.Event()
         self._deadline = 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
@@ -80,6 +81,10 @@ class Recorder:
         """How many finished requests are not in the database yet."""
         return self._spool.written - self._stored if self._spool is not None else 0
 
+    def wait_for_the_dead(self, timeout: float) -> None:
+        """Returns when what dead processes had left at the start is stored, cannot be stored now, or the time is over."""
+        self._looked.wait(timeout)
+
     def stop(self, timeout: float) -> None:
         """Stores what is left, for at most `timeout` seconds; what is not stored by then is adopted by the next start.
 
@@ -105,7 +110,7 @@ class Recorder:
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        spool, pause = self._running(), self._interval
+        spool, pause = self._running(), 0.0
         try:
             while not self._stopping.wait(pause):
                 pause = self._turn(spool, pause)
@@ -133,6 +138,7 @@ class Recorder:
                     "records cannot be stored; they stay in the spool", error=type(error).__name__, text=str(error)
                 )
             self._away = True
+            self._looked.set()
             return False
         return True
 
@@ -197,6 +203,7 @@ class Recorder:
             self._pending = next(self._adopting, None)
         if self._pending is None:
             self._adopting, self._next_look = None, time.monotonic() + ADOPT_EVERY
+            self._looked.set()
 
     def _finish(self, spool: Spool) -> None:
         """The last flush, tried until the deadline; the folder goes if all is stored, else the next start adopts it."""

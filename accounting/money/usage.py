@@ -3,7 +3,8 @@
 Source: wire formats of the Messages API, 2026-11; `message_delta` usage is cumulative and overrides field by field.
 
 A report that cannot be true is read so that it does not cost too little: of two numbers the larger counts, a number that is
-none is passed over. `doubts` says what was wrong, a word each.
+none is passed over, and one that is written as a text or with a decimal point counts, but not for less than an estimate.
+`doubts` says what was wrong, a word each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 MOST_TOKENS = 10**8  # of one kind in one report; a larger number is a fault of the upstream
 MOST_SEARCHES = 10**5
+MOST_DIGITS = 18  # of a number that came as a text
 MOST_ITERATIONS = 1_000
 MOST_DOUBTS = 8
 LONGEST_WORD = 40
@@ -102,14 +104,14 @@ class Usage:
         short, long = self._writes(reported)
         input_ = self.input if given is None else given
         read = self.cache_read if read is None else read
-        self.input_known = self.input_known or given is not None
+        self.input_known = self.input_known or (given is not None and _told(reported, "input_tokens"))
         if input_ + read + short + long < self.prompt:
             self.doubt("prompt_shrank")
         else:
             self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h = input_, read, short, long
         output = self._count(reported, "output_tokens")
         if output is not None:
-            self.output_known = True
+            self.output_known = self.output_known or _told(reported, "output_tokens")
             self.output = self._larger(self.output, output, "output_shrank")
         details = reported.get("output_tokens_details")
         if isinstance(details, Mapping) and (thinking := self._count(details, "thinking_tokens")) is not None:
@@ -194,7 +196,10 @@ class Usage:
         value = reported.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        if not _told(reported, name):
+            self.doubt(name)
+            value = _whole(value)
+        if value is None or not 0 <= value <= most:
             self.doubt(name)
             return None
         return value
@@ -206,6 +211,19 @@ class Iteration:
 
     kind: str
     usage: Usage
+
+
+def _told(reported: Mapping[str, Any], name: str) -> bool:
+    return type(reported.get(name)) is int
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a number of another type, or a text, stands for."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
+        return int(value)
+    return None
 
 
 def estimated_tokens(size: int) -> int:

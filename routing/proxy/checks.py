@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from accounting.money.entry import Entry
-from gateway_project.tasks import end
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 from routing.formats import anthropic
 from routing.formats.base import ANTHROPIC, MESSAGES
@@ -50,9 +50,8 @@ class Checks:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        tasks = [task for task in (self._task, *self._running) if task is not None]
-        self._task = None
-        await end(tasks)
+        task, self._task = self._task, None
+        await end(task, *self._running)
 
     async def _run(self) -> None:
         while True:

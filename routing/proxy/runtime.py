@@ -33,6 +33,7 @@ from routing.proxy.upstream import UpstreamClient
 from routing.proxy.watcher import Watcher
 from routing.snapshot import Snapshot
 
+ADOPTION_SECONDS = 2.0  # that a start waits for the records that a killed process has left
 LAST_WORDS_SECONDS = 3.0  # that requests get to end in order when the process has to go
 
 log = logger(__name__)
@@ -119,8 +120,10 @@ class Runtime:
             self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
             self._sharing.start()
         self._checks = Checks(self.house, self._sharing.claim if self._sharing else _alone)
-        await asyncio.to_thread(self._watcher.refresh)
         await asyncio.to_thread(self.house.recorder.start)
+        # Budgets are filled from the records: first those of a process that was killed.
+        await asyncio.to_thread(self.house.recorder.wait_for_the_dead, ADOPTION_SECONDS)
+        await asyncio.to_thread(self._watcher.refresh)
         await self.limits.start()
         self._watcher.start()
         self._teller.start()

@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway_project.tasks import end
+from gateway_project.endings import end
 from gateway_project.telemetry import logger
 from routing.health import Health, Key, News
 
@@ -33,7 +33,6 @@ ASIDE = 0.3  # seconds for which a process that did not get the lock lets it be
 YIELD = 0.6  # and one that had it and sent no probe: the others come first
 PAUSE = 1.0  # before Redis is tried again
 PATIENCE = 2.0  # with one answer of Redis
-ENDING_SECONDS = 5.0  # for the parts to end, before the whole is cancelled once more
 MOST_WAITING = 1_000  # changes that wait for Redis; what is older goes
 LEAST_LOCK, MOST_LOCK = 1.0, 2.0  # seconds
 
@@ -66,8 +65,7 @@ class Sharing:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            await end([task], again=ENDING_SECONDS)
+        await end(task)
 
     async def claim(self, name: str, seconds: float) -> bool:
         """Whether this process may do what one of all is to do within that time; each may while Redis is away."""
@@ -120,7 +118,7 @@ class Sharing:
         finally:
             self._health.shared = False
             self._locks.clear()
-            await end(tasks)
+            await end(*tasks)
 
     async def _meet(self) -> None:
         """Takes what is open elsewhere; of what has changed here meanwhile the others are told later."""

@@ -183,6 +183,16 @@ def test_what_was_spent_survives_a_restart_and_a_changed_amount(own_gateway: Own
         assert Decimal(budget["remaining"]) == 1 - COST * 3
 
 
+def test_what_was_spent_survives_a_kill_and_is_there_with_the_first_answer(own_gateway: OwnGateway) -> None:
+    with gateway_with(own_gateway, main=daily(str(COST * 5))) as (gateway, _):
+        for _number in range(5):
+            assert gateway.post(ask()).status == 200
+        gateway.kill9()
+        gateway.start()
+        assert gateway.post(ask()).status == 429
+        assert [budget["spent"] for budget in budgets(gateway)] == [f"{(COST * 5).normalize():f}"]
+
+
 def test_limits_of_the_organization_count_for_everybody(own_gateway: OwnGateway) -> None:
     with gateway_with(own_gateway, organization=daily("0.0005")) as (gateway, _):
         assert gateway.post(ask()).status == 200

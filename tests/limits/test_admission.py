@@ -182,6 +182,14 @@ class TestDeciding:
         assert high >= 1000 * 5000
 
 
+    async def test_strict_lets_nothing_in_whose_full_reservation_does_not_fit(self, memory: MemoryCounters) -> None:
+        admission = Admission(memory, process="p", prices=PRICES)
+        strict = replace(limits(budget(COST)), organization=replace(DEFAULTS, reservation=STRICT))
+        with pytest.raises(LimitReached) as refused:
+            await admission.admit(demand(strict))
+        assert (refused.value.spent, refused.value.reserved, refused.value.limit) == (0, 0, COST)
+
+
 class TestWaiting:
     async def test_a_request_waits_while_money_is_only_reserved(self, admission: Admission) -> None:
         applying = limits(budget(6 * NANO // 1000))

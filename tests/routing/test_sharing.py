@@ -152,3 +152,16 @@ async def test_without_redis_each_process_goes_by_itself_and_shares_again_by_its
     events = [line["event"] for line in lines]
     assert [event for event in events if event.startswith("Redis is away")] == [events[0]]
     assert sum(event.startswith("Redis is back") for event in events) == 1
+
+
+async def test_it_stops_at_any_moment(prefix: str) -> None:
+    """Also while it connects, where the client of Redis takes a cancellation for a failure."""
+
+    async def stopped_after(seconds: float) -> None:
+        sharing = Sharing(Health(), URL, prefix)
+        sharing.start()
+        await asyncio.sleep(seconds)
+        async with asyncio.timeout(10):
+            await sharing.stop()
+
+    await asyncio.gather(*(stopped_after(number * 0.005) for number in range(200)))
