@@ -19,7 +19,6 @@ from bench.streams import percentile, request_for
 
 MOST_OPEN = 2000  # connections; a request that finds none free and no room for another one has failed
 LONGEST = 20.0  # seconds that an answer may take
-SLEEP = 0.0005
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ def _whole(data: bytearray) -> bool:
     if at < 0:
         return False
     head = bytes(data[:at]).lower()
-    name, found, rest = head.partition(b"content-length:")
+    _, found, rest = head.partition(b"content-length:")
     if found:
         return len(data) - at - 4 >= int(rest.split(b"\r\n", 1)[0])
     return data.endswith(b"0\r\n\r\n")
@@ -88,13 +87,19 @@ def moments(rate: float, seconds: float, burst: float) -> Iterator[int]:
         at += 1 / (rate * (burst if int(at) % 2 else 1))
 
 
+async def _until(due: int) -> None:
+    """Comes back at a moment of the monotonic clock, in nanoseconds, or at once if it has gone by."""
+    early = (due - time.monotonic_ns()) / 1e9
+    if early > 0:
+        await asyncio.sleep(early)
+
+
 async def load(port: int, request: bytes, *, rate: float, seconds: float, burst: float) -> dict[str, float]:
     seen, idle, connections = Seen(), list[Connection](), list[Connection]()
     loop, begun = asyncio.get_running_loop(), time.monotonic_ns()
     for moment in moments(rate, seconds, burst):
         due = begun + moment
-        while (early := (due - time.monotonic_ns()) / 1e9) > 0:
-            await asyncio.sleep(max(early, SLEEP) if early > SLEEP else 0)
+        await _until(due)
         if not idle and len(connections) < MOST_OPEN:
             _, made = await loop.create_connection(lambda: Connection(seen, idle), "127.0.0.1", port)
             connections.append(made)
@@ -105,7 +110,7 @@ async def load(port: int, request: bytes, *, rate: float, seconds: float, burst:
             seen.failed += 1
     asked = time.monotonic_ns() - begun
     limit = loop.time() + LONGEST
-    while any(each.due for each in connections) and loop.time() < limit:
+    while any(each.due for each in connections) and loop.time() < limit:  # noqa: ASYNC110  a connection has no event
         await asyncio.sleep(0.01)
     unanswered = sum(each.due != 0 for each in connections)
     for each in connections:

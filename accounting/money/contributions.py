@@ -63,10 +63,13 @@ def contributions(chosen: Chosen) -> Statement:
 
 
 def contributed(chosen: Chosen) -> Statement:
-    """The same without the ids, added up as far as names, hour and outcome (but for "served") are the same: ids cost a hash for each row."""
+    """The same without the ids, added up as far as names, hour and outcome are the same ("served" is left empty): an id
+    costs a hash."""
     each = _each(chosen)
     names = ", ".join(f'"{name}"' for name in NAMES)
-    unserved = "CASE WHEN outcome = 'served' THEN '' ELSE outcome END AS outcome"  # so that a record and its line are one
+    unserved = (
+        "CASE WHEN outcome = 'served' THEN '' ELSE outcome END AS outcome"  # so that a record and its line are one
+    )
     same = ", ".join(str(place) for place in range(1, len(NAMES) + 4))
     sql = f"SELECT {names}, hour, {unserved}, reason, {summed()} FROM ({each.sql}) AS each GROUP BY {same}"
     return Statement(sql, each.parameters)

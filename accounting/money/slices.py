@@ -10,7 +10,9 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 SLICE = 50  # entries: about a fifth of a millisecond of work
-_PAUSE = 1e-6  # seconds; zero would not do, for the interpreter would be taken again before the other thread has woken up
+_PAUSE = (
+    1e-6  # seconds; zero would not do, for the interpreter would be taken again before the other thread has woken up
+)
 
 
 def sliced(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -28,7 +28,6 @@ from accounting.money.entry import Entry, Line
 from accounting.money.rollups import add_stored
 
 
-
 def store_records(entries: Sequence[Entry]) -> None:
     """Stores a batch; entries that are stored already are passed over.
 
