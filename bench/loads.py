@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plan import FLOOD, SIZES, Cell, Plan, Quiet, Stalled, Streams, Whole, quiet_model, stream_model
+from bench.plan import FLOOD, SIZES, Cell, Open, Plan, Quiet, Stalled, Streams, Whole, quiet_model, stream_model
 from bench.processes import ROOT, NotMeasured, pinned
 from bench.subjects import KEY, Subject
 
@@ -43,6 +43,8 @@ class Bench:
             return self._streams(cell, subject)
         if isinstance(cell, Quiet):
             return self._quiet(cell, subject)
+        if isinstance(cell, Open):
+            return self._open(cell, subject)
         return self._stalled(cell, subject)
 
     def _whole(self, cell: Whole, subject: Subject, seconds: int = 0) -> Figures:
@@ -68,6 +70,18 @@ class Bench:
             "cpu_us": cpu / found["requests"] * 1e6,
             "errors": found["errors"],
         }
+
+    def _open(self, cell: Open, subject: Subject) -> Figures:
+        file = self._file(body(SIZES[cell.size], "bench", stream=False))
+        command = [sys.executable, "-m", "bench.open_loop", str(subject.port), KEY, str(file)]
+        command += ["--rate", str(cell.rate), "--seconds", str(self.plan.seconds + 1), "--burst", str(cell.burst)]
+        before = subject.server.cpu_seconds()
+        done = subprocess.run(pinned(self.core, command), cwd=ROOT, capture_output=True, text=True, check=False)
+        cpu = subject.server.cpu_seconds() - before
+        if done.returncode:
+            raise NotMeasured(f"the open load failed: {done.stderr[-2000:]}")
+        found: Figures = json.loads(done.stdout.strip().splitlines()[-1])
+        return {**found, "cpu_us": cpu / max(1.0, found.pop("requests")) * 1e6}
 
     def _streams(self, cell: Streams, subject: Subject) -> Figures:
         model = stream_model(self.plan.stream_seconds, cell.upstream)

@@ -60,7 +60,21 @@ class Stalled:
         return f"{self.count} stalled readers"
 
 
-Cell = Whole | Streams | Quiet | Stalled
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Requests at a fixed rate, whether or not answers come; with `burst` so many times as many in every other second."""
+
+    rate: int
+    size: str = "2 KB"
+    burst: int = 1
+
+    @property
+    def name(self) -> str:
+        bursts = f" with bursts of {self.burst} x" if self.burst > 1 else ""
+        return f"{self.size} at {self.rate} requests/s{bursts}"
+
+
+Cell = Whole | Streams | Quiet | Stalled | Open
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,7 @@ def cells(*, quick: bool) -> tuple[Cell, ...]:
             Whole("100 KB", 16),
             Streams(100),
             *(Streams(100, client, upstream) for client, upstream in crossing),
+            Open(300, burst=2),
             Stalled(20),
         )
     return (
@@ -106,6 +121,9 @@ def cells(*, quick: bool) -> tuple[Cell, ...]:
         *(Whole(size, connections) for size in SIZES for connections in (1, 16, 64, 256)),
         *(Streams(count) for count in (100, 200, 500, 1000)),
         *(Streams(200, client, upstream) for client, upstream in crossing),
+        *(Open(rate) for rate in (100, 500, 1000)),
+        Open(200, "100 KB"),
+        Open(500, burst=2),
         Stalled(100),
     )
 

@@ -42,7 +42,7 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """CPU time so far, user and system, of the process and its children."""
-        return sum(_cpu(pid) for pid in _family(self.process.pid))
+        return sum(cpu_of(pid) for pid in _family(self.process.pid))
 
     def resident_mib(self) -> float:
         return sum(_resident(pid) for pid in _family(self.process.pid))
@@ -85,7 +85,8 @@ def _family(pid: int) -> list[int]:
     return [pid, *(each for child in children for each in _family(int(child)))]
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """CPU seconds that a process has used, user and system; 0 if there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.plan import Cell, Stalled, Streams, Whole
+from bench.plan import Cell, Open, Stalled, Streams, Whole
 
 Figures = Mapping[str, float]
 Round = Mapping[str, Mapping[str, Figures]]  # subject → cell → figures
@@ -48,7 +48,7 @@ class Verdict:
 
 def compared(cell: Cell) -> bool:
     """Whether nginx is measured under this load, too."""
-    return isinstance(cell, Whole) or (isinstance(cell, Streams) and cell.client == cell.upstream)
+    return isinstance(cell, Whole | Open) or (isinstance(cell, Streams) and cell.client == cell.upstream)
 
 
 def median(rounds: Sequence[Round], of: Callable[[Round], float]) -> float | None:

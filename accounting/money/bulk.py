@@ -1,8 +1,8 @@
-"""Statements that store a batch of entries from their JSON: the database takes them apart, not this process.
+"""Statements that store a batch of entries from their JSON: the database takes them apart, not this process. Here those of
+SQLite, and the adjustments of both; `bulk_postgres` has the rest.
 
-Building 300 rows through the ORM took 40 ms of this process's time, in which its streams wait for the interpreter; this
-takes 3 with PostgreSQL, and with SQLite 20 that other threads can use (measured 2026-11). Values are made to fit: texts cut,
-numbers clamped.
+Building 300 rows through the ORM took 40 ms of this process's time, in which its streams wait for the interpreter; with
+SQLite this takes 20 that other threads can use (measured 2026-11). Values are made to fit: texts cut, numbers clamped.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ _MOST: dict[type[Any], int] = {
     models.PositiveIntegerField: 2**31 - 1,
     models.PositiveBigIntegerField: 2**63 - 1,
 }
-_ID_LENGTH = 40
-_COPIED = (
+ID_LENGTH = 40
+COPIED = (
     "team",
     "project",
     "key",
@@ -41,22 +41,22 @@ _encoder = msgspec.json.Encoder(order="deterministic")  # tags have one order
 
 
 def insert(entries: Sequence[Entry]) -> list[str]:
-    """Stores the records that are not stored yet, and returns their request ids. Raises ValueError for texts that have to
-    be made fit before, and whatever the database raises."""
-    found: list[str] = _run(_statement(connection.vendor), [(entry, _moment(entry), _cost(entry)) for entry in entries])
+    """Stores the records that are not stored yet in SQLite, and returns their request ids. Raises ValueError for texts that
+    have to be made fit before, and whatever the database raises."""
+    found: list[str] = _run(_statement(), [(entry, _moment(entry), _cost(entry)) for entry in entries])
     return found
 
 
 def insert_lines(entries: Sequence[Entry], stored: Sequence[str]) -> list[int]:
-    """Stores the ledger's lines of those entries whose records were `stored` just now, and returns the lines' ids."""
+    """Stores the ledger's lines of those entries whose records were `stored` just now in SQLite; returns the lines' ids."""
     waiting = set(stored)
     lines: list[tuple[str, Line, int | str]] = []
     for entry in entries:
-        name = entry.request_id[:_ID_LENGTH]
+        name = entry.request_id[:ID_LENGTH]
         if name in waiting:
             waiting.discard(name)  # a later entry of the same id was passed over
             lines += [(name, line, _cost(line)) for line in entry.lines]
-    found: list[int] = _run(_line_statement(connection.vendor), lines) if lines else []
+    found: list[int] = _run(_line_statement(), lines) if lines else []
     return found
 
 
@@ -106,8 +106,7 @@ def limit_of(field: Any) -> int | None:
 
 def _moment(entry: Entry) -> str:
     """As Django writes it into SQLite, where moments are compared as texts."""
-    moment = datetime.fromtimestamp(entry.started_at, UTC)
-    return str(moment.replace(tzinfo=None)) if connection.vendor == "sqlite" else moment.isoformat()
+    return str(datetime.fromtimestamp(entry.started_at, UTC).replace(tzinfo=None))
 
 
 def _cost(priced: Entry | Line | Correction) -> int | str:
@@ -116,50 +115,40 @@ def _cost(priced: Entry | Line | Correction) -> int | str:
     return units_of(cost) if connection.vendor == "sqlite" else str(cost)
 
 
-@lru_cache(maxsize=2)
-def _statement(vendor: str) -> str:
+@lru_cache(maxsize=1)
+def _statement() -> str:
     """`pair` is `[entry, moment, cost]`; an entry leaves out what has its default."""
-    columns = _expressions(vendor, Entry, RequestRecord, 0)
-    source = _source(vendor, Entry, RequestRecord, 0)
-    if vendor == "sqlite":
-        moment, cost = "json_extract(pair.value, '$[1]')", "json_extract(pair.value, '$[2]')"
-        source += " WHERE true"
-    else:
-        moment, cost = "(pair.value ->> 1)::timestamptz", "(pair.value ->> 2)::numeric"
+    columns = _expressions(Entry, RequestRecord, 0)
     names = ", ".join(f'"{column}"' for column in ("started_at", "cost_usd", *columns))
-    values = ", ".join((moment, cost, *columns.values()))
-    table = RequestRecord._meta.db_table
+    values = ", ".join(("json_extract(pair.value, '$[1]')", "json_extract(pair.value, '$[2]')", *columns.values()))
     return (
-        f'INSERT INTO "{table}" ({names}) SELECT {values} FROM {source} '
+        f'INSERT INTO "{RequestRecord._meta.db_table}" ({names}) SELECT {values} FROM json_each(%s) AS pair WHERE true '
         "ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     )
 
 
-@lru_cache(maxsize=2)
-def _line_statement(vendor: str) -> str:
+@lru_cache(maxsize=1)
+def _line_statement() -> str:
     """`pair` is `[request_id, line, cost]`. Names and the moment come from the record, so that they are the same."""
     columns = {
-        **{name: f'record."{name}"' for name in ("request_id", *_COPIED)},
+        **{name: f'record."{name}"' for name in ("request_id", *COPIED)},
         "at": "record.started_at",
-        **_expressions(vendor, Line, LedgerEntry, 1),
+        **_expressions(Line, LedgerEntry, 1),
+        "cost_usd": "json_extract(pair.value, '$[2]')",
     }
-    if vendor == "sqlite":
-        name, columns["cost_usd"] = "json_extract(pair.value, '$[0]')", "json_extract(pair.value, '$[2]')"
-    else:
-        name, columns["cost_usd"] = "pair.value ->> 0", "(pair.value ->> 2)::numeric"
     written = {"reason": "''", "actor": "''"} | columns
     names = ", ".join(f'"{column}"' for column in written)
-    source = f'{_source(vendor, Line, LedgerEntry, 1)} JOIN "{RequestRecord._meta.db_table}" record'
     return (
         f'INSERT INTO "{LedgerEntry._meta.db_table}" ({names}) SELECT {", ".join(written.values())} '
-        f"FROM {source} ON record.request_id = {name} WHERE true ON CONFLICT DO NOTHING RETURNING id"
+        f'FROM json_each(%s) AS pair JOIN "{RequestRecord._meta.db_table}" record '
+        "ON record.request_id = json_extract(pair.value, '$[0]') WHERE true ON CONFLICT DO NOTHING RETURNING id"
     )
 
 
 @lru_cache(maxsize=2)
 def _adjustment_statement(vendor: str) -> str:
     """`pair` is `[line's id, number, cost, price]`; the parameters before it are the run's."""
-    copied = ("request_id", "attempt", "at", "provider", "model", *_COPIED)
+    copied = ("request_id", "attempt", "at", "provider", "model", *COPIED)
     nothing = ("tokens_input", "tokens_output", "tokens_cache_read", "tokens_cache_write_5m", "tokens_cache_write_1h")
     if vendor == "sqlite":
         line, number, cost, price = (f"json_extract(pair.value, '$[{place}]')" for place in range(4))
@@ -189,24 +178,12 @@ def _adjustment_statement(vendor: str) -> str:
     )
 
 
-def _source(vendor: str, struct: type[msgspec.Struct], table: type[models.Model], place: int) -> str:
-    """The JSON's rows as a relation, with the struct at `place` of each."""
-    if vendor == "sqlite":
-        return "json_each(%s) AS pair"
-    types = ", ".join(f'"{field.column}" {_type_in_postgres(field)}' for field in filled_columns(struct, table))
-    return (
-        "jsonb_array_elements(%s::jsonb) AS pair "
-        f"CROSS JOIN LATERAL jsonb_to_record(pair.value -> {place}) AS entry({types})"
-    )
-
-
-def _expressions(vendor: str, struct: type[msgspec.Struct], table: type[models.Model], place: int) -> dict[str, str]:
-    expression = _in_sqlite if vendor == "sqlite" else _in_postgres
+def _expressions(struct: type[msgspec.Struct], table: type[models.Model], place: int) -> dict[str, str]:
     defaults = {each.name: each.default for each in msgspec.structs.fields(struct)}
-    return {field.column: expression(field, defaults[field.name], place) for field in filled_columns(struct, table)}
+    return {field.column: _in_sqlite(field, defaults[field.name], place) for field in filled_columns(struct, table)}
 
 
-def _literal(field: Any, default: Any) -> str:
+def literal(field: Any, default: Any) -> str:
     """What a left-out field means; "" for nothing."""
     if isinstance(field, models.JSONField):
         return "" if field.null else "'{}'" if field.default is dict else "'[]'"
@@ -217,35 +194,16 @@ def _literal(field: Any, default: Any) -> str:
     return str(default).lower()
 
 
-def _whole(literal: str, value: str) -> str:
-    return f"coalesce({value}, {literal})" if literal else value
+def whole(default: str, value: str) -> str:
+    """A column's value, or its default where an entry leaves it out."""
+    return f"coalesce({value}, {default})" if default else value
 
 
 def _in_sqlite(field: Any, default: Any, place: int) -> str:
-    value = _whole(_literal(field, default), f"json_extract(pair.value, '$[{place}].{field.name}')")
+    value = whole(literal(field, default), f"json_extract(pair.value, '$[{place}].{field.name}')")
     limit = limit_of(field)
     if limit is None:
         return value
     if isinstance(field, models.CharField | models.TextField):
         return f"substr({value}, 1, {limit})"
     return f"min(max({value}, 0), {limit})"
-
-
-def _in_postgres(field: Any, default: Any, place: int) -> str:
-    value = _whole(_literal(field, default), f'entry."{field.column}"')
-    limit = limit_of(field)
-    if limit is None:
-        return value
-    if isinstance(field, models.CharField | models.TextField):
-        return f"left({value}, {limit})"
-    return f"least(greatest({value}, 0), {limit})::bigint"
-
-
-def _type_in_postgres(field: Any) -> str:
-    if isinstance(field, models.CharField | models.TextField):
-        return "text"
-    if isinstance(field, models.JSONField):
-        return "jsonb"
-    if isinstance(field, models.BooleanField):
-        return "boolean"
-    return "double precision" if isinstance(field, models.FloatField) else "numeric"

@@ -34,12 +34,14 @@ _LONGEST = "1000000000"  # milliseconds that are believed
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Which records (`r`) and which lines (`l`) contribute: two conditions with their parameters, which must fit together:
-    a record comes with all of its lines but adjustments."""
+    a record comes with all of its lines but adjustments. `records_in` and `lines_in` are where they are looked for."""
 
     records: str
     records_with: tuple[Any, ...]
     lines: str
     lines_with: tuple[Any, ...]
+    records_in: str = RequestRecord._meta.db_table
+    lines_in: str = LedgerEntry._meta.db_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +59,41 @@ class Statement:
 def contributions(chosen: Chosen) -> Statement:
     """One row for each chosen record and line: `dimension_id`, `totals_id`, the names, `hour`, `outcome`, `reason`, and
     what it adds to each measure."""
-    names = {**{name: f'"{name}"' for name in NAMES}}
-    full = identity(tuple(names.values()))
+    return identified(_each(chosen))
+
+
+def contributed(chosen: Chosen) -> Statement:
+    """The same without the ids, added up as far as names, hour and outcome are the same ("served" is left empty): an id
+    costs a hash."""
+    each = _each(chosen)
+    names = ", ".join(f'"{name}"' for name in NAMES)
+    unserved = (
+        "CASE WHEN outcome = 'served' THEN '' ELSE outcome END AS outcome"  # so that a record and its line are one
+    )
+    same = ", ".join(str(place) for place in range(1, len(NAMES) + 4))
+    sql = f"SELECT {names}, hour, {unserved}, reason, {summed()} FROM ({each.sql}) AS each GROUP BY {same}"
+    return Statement(sql, each.parameters)
+
+
+def identified(source: Statement) -> Statement:
+    """Its rows with `dimension_id` and `totals_id`, which are made from the names."""
+    names = {name: f'"{name}"' for name in NAMES}
     blank = {
         name: names[name] if name in TOTALS else no_tags() if name == "tags" else "CAST('' AS text)" for name in NAMES
     }
-    totals = identity(tuple(blank.values()))
-    sql = (
-        f"SELECT {full} AS dimension_id, {totals} AS totals_id, part.* FROM "
-        f"({_records(chosen)} UNION ALL {_lines(chosen)}) AS part"
-    )
+    full, totals = identity(tuple(names.values())), identity(tuple(blank.values()))
+    sql = f"SELECT {full} AS dimension_id, {totals} AS totals_id, part.* FROM ({source.sql}) AS part"
+    return Statement(sql, source.parameters)
+
+
+def _each(chosen: Chosen) -> Statement:
+    sql = f"{_records(chosen)} UNION ALL {_lines(chosen)}"
     return Statement(sql, (*chosen.lines_with, *chosen.records_with, *chosen.lines_with))
 
 
 def _records(chosen: Chosen) -> str:
     sums = ", ".join(f"SUM(l.{name}) AS {name}" for name in SHARED)
-    lines = f"SELECT l.request_id, {sums} FROM {LINES} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
+    lines = f"SELECT l.request_id, {sums} FROM {chosen.lines_in} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
     measures = {
         "requests": "1",
         "errors": _flag("r.outcome IN ('upstream_error', 'shut_down')"),
@@ -85,7 +106,7 @@ def _records(chosen: Chosen) -> str:
         **_histogram("r.ttft_ms"),
     }
     columns = _columns("r", {"model": "upstream_model"}, "r.started_at", "r.outcome", "r.reason", measures)
-    source = f"{RECORDS} r LEFT JOIN ({lines}) lines ON lines.request_id = r.request_id"
+    source = f"{chosen.records_in} r LEFT JOIN ({lines}) lines ON lines.request_id = r.request_id"
     return f"SELECT {columns} FROM {source} WHERE {chosen.records}"
 
 
@@ -97,7 +118,7 @@ def _lines(chosen: Chosen) -> str:
         "adjustment_usd": f"CASE WHEN l.kind = '{ADJUSTMENT}' THEN l.cost_usd ELSE 0 END",
     }
     columns = _columns("l", {}, "l.at", "CAST('' AS text)", "CAST('' AS text)", measures)
-    return f"SELECT {columns} FROM {LINES} l WHERE {chosen.lines}"
+    return f"SELECT {columns} FROM {chosen.lines_in} l WHERE {chosen.lines}"
 
 
 def _columns(

@@ -5,16 +5,18 @@ import os
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from accounting.money.entry import Entry
+from accounting.money.slices import sliced
 from accounting.money.spool import END, FINAL, OPENING, remove_folder, segments_of, take_lock
 from gateway_project.telemetry import logger
 
-MOST = 500  # finals in one batch
-_CHUNK = 1 << 20
+MOST = 2000  # finals in one batch
+_CHUNK = 4 << 20
 _TAKEN = ".replay"
 log = logger(__name__)
 _decoder = msgspec.json.Decoder(Entry)
@@ -118,7 +120,7 @@ def _batch(data: bytes, position: int, *, more: bool) -> Batch:
     entries: list[Entry] = []
     unreadable: list[bytes] = []
     openings: list[bytes] = []
-    for line in data.splitlines(keepends=True):
+    for line in chain.from_iterable(sliced(data.splitlines(keepends=True))):
         position += len(line)
         if line.startswith(OPENING):
             openings.append(line)  # read only when their process has died

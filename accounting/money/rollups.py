@@ -24,7 +24,7 @@ from accounting.money.periods import Unit
 
 DIMENSIONS = UsageDimension._meta.db_table
 OUTCOMES = HourlyOutcomes._meta.db_table
-_PART = "usage_contribution"
+PART = "usage_contribution"
 _KEY = "(dimension_id, bucket)"
 
 
@@ -59,25 +59,29 @@ def add_stored(request_ids: Sequence[str], line_ids: Sequence[int]) -> None:
 def add(chosen: Chosen, levels: Sequence[Level] = LEVELS) -> None:
     """Adds what the chosen contribute to these levels, and to the outcomes of hours."""
     source = contributions(chosen)
-    parts = [_dimensions("dimension_id"), _dimensions("totals_id"), *map(_level, levels), _outcomes()]
     if in_sqlite():
-        _one_by_one(source, parts)
+        _one_by_one(source, parts(levels))
     else:
-        _at_once(source, parts)
+        _at_once(source, parts(levels))
+
+
+def parts(levels: Sequence[Level] = LEVELS) -> list[str]:
+    """The statements that add what stands in `PART`, in the order that every process keeps."""
+    return [_dimensions("dimension_id"), _dimensions("totals_id"), *map(_level, levels), _outcomes()]
 
 
 def _one_by_one(source: Statement, parts: Sequence[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE IF EXISTS temp.{_PART}")
-        cursor.execute(f"CREATE TEMP TABLE {_PART} AS {source.sql}", source.parameters)
+        cursor.execute(f"DROP TABLE IF EXISTS temp.{PART}")
+        cursor.execute(f"CREATE TEMP TABLE {PART} AS {source.sql}", source.parameters)
         for part in parts:
             cursor.execute(part)
-        cursor.execute(f"DROP TABLE temp.{_PART}")
+        cursor.execute(f"DROP TABLE temp.{PART}")
 
 
 def _at_once(source: Statement, parts: Sequence[str]) -> None:
     """One statement: the contributions are computed once, and no row of them leaves the database."""
-    steps = [f"{_PART} AS MATERIALIZED ({source.sql})"]
+    steps = [f"{PART} AS MATERIALIZED ({source.sql})"]
     steps += [f"step{number} AS ({part})" for number, part in enumerate(parts)]
     Statement(f"WITH {', '.join(steps)} SELECT 1", source.parameters).run()
 
@@ -90,8 +94,8 @@ def _dimensions(by: str) -> str:
     }
     names = ", ".join(f'"{name}"' for name in NAMES)
     return (
-        f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {_PART} "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {DIMENSIONS} known WHERE known.id = {_PART}.{by}) ORDER BY 1 "
+        f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {PART} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {DIMENSIONS} known WHERE known.id = {PART}.{by}) ORDER BY 1 "
         "ON CONFLICT (id) DO NOTHING"
     )
 
@@ -101,7 +105,7 @@ def _level(level: Level) -> str:
     grown = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in MEASURES)
     return (
         f"INSERT INTO {level.table} AS kept (dimension_id, bucket, {columns}) "
-        f"SELECT {level.by}, {beginning(level.unit, 'hour')}, {summed()} FROM {_PART} GROUP BY 1, 2 ORDER BY 1, 2 "
+        f"SELECT {level.by}, {beginning(level.unit, 'hour')}, {summed()} FROM {PART} GROUP BY 1, 2 ORDER BY 1, 2 "
         f"ON CONFLICT {_KEY} DO UPDATE SET {grown}"
     )
 
@@ -109,7 +113,7 @@ def _level(level: Level) -> str:
 def _outcomes() -> str:
     return (
         f"INSERT INTO {OUTCOMES} AS kept (dimension_id, bucket, outcome, reason, requests) "
-        f"SELECT totals_id, hour, outcome, reason, SUM(requests) FROM {_PART} WHERE outcome NOT IN ('', 'served') "
+        f"SELECT totals_id, hour, outcome, reason, SUM(requests) FROM {PART} WHERE outcome NOT IN ('', 'served') "
         "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 ON CONFLICT (dimension_id, bucket, outcome, reason) "
         "DO UPDATE SET requests = kept.requests + excluded.requests"
     )

@@ -23,11 +23,9 @@ from django.db import (
 from accounting.models import LedgerEntry
 from accounting.models.money import MOST
 from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, insert_lines, limit_of
-from accounting.money.dialect import lock_shared
+from accounting.money.bulk_postgres import LATEST, insert_all
 from accounting.money.entry import Entry, Line
 from accounting.money.rollups import add_stored
-
-_LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
 
 
 def store_records(entries: Sequence[Entry]) -> None:
@@ -56,7 +54,9 @@ def _store(entries: Sequence[Entry]) -> None:
 def store_at_once(entries: Sequence[Entry]) -> None:
     """Everything in one transaction; only records that were not there before bring lines, and count in roll-ups."""
     with transaction.atomic():
-        lock_shared()
+        if connection.vendor == "postgresql":
+            insert_all(entries)
+            return
         stored = insert(entries)
         if stored:
             add_stored(stored, insert_lines(entries, stored))
@@ -70,7 +70,7 @@ def store_row_by_row(entries: Sequence[Entry]) -> None:
 def fitting(entry: Entry) -> Entry:
     """The same entry, with values that every column can hold."""
     values = {field.name: _fitting(getattr(entry, field.name), limit_of(field)) for field in filled_columns()}
-    values["started_at"] = min(max(entry.started_at, 0.0), _LATEST) if math.isfinite(entry.started_at) else 0.0
+    values["started_at"] = min(max(entry.started_at, 0.0), LATEST) if math.isfinite(entry.started_at) else 0.0
     values["cost_usd"] = _dollars(entry.cost_usd)
     values["lines"] = [_fitting_line(line) for line in entry.lines]
     return Entry(**values)

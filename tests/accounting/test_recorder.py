@@ -18,7 +18,7 @@ from django.db import DataError, OperationalError
 from accounting.models import RequestRecord
 from accounting.money.entry import Entry
 from accounting.money.recorder import Recorder
-from accounting.money.replay import decode
+from accounting.money.replay import MOST, decode
 from accounting.money.spool import FINAL
 from accounting.money.store import store_records
 from tests.accounting import spool_writer
@@ -93,7 +93,7 @@ class TestStoring:
             for number in range(2000):
                 recorder.finished(entry(f"{number}"))
         assert shelf.stored == [f"{number}" for number in range(2000)]
-        assert max(shelf.batches) <= 500
+        assert max(shelf.batches) <= MOST
         assert recorder.depth == 0
         assert list(root.iterdir()) == []
         assert not recorder.accepting

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounting.models import RequestRecord
-from accounting.money.bulk import insert
 from accounting.money.entry import Attempt, Entry
 from accounting.money.recorder import Recorder
-from accounting.money.store import store_records, store_row_by_row
+from accounting.money.store import store_at_once, store_records, store_row_by_row
 from tests.accounting.conftest import SERVER
 
 
@@ -125,7 +124,7 @@ sane_entries = st.builds(
 @given(sane_entries)
 def test_a_batch_at_once_stores_what_row_by_row_would(any_database: str, found: Entry) -> None:
     RequestRecord.objects.all().delete()
-    insert([found])
+    store_at_once([found])
     at_once: dict[str, Any] = dict(RequestRecord.objects.values().get())
     RequestRecord.objects.all().delete()
     store_row_by_row([found])
@@ -135,7 +134,7 @@ def test_a_batch_at_once_stores_what_row_by_row_would(any_database: str, found: 
 
 
 def test_moments_are_stored_so_that_they_can_be_compared(any_database: str) -> None:
-    insert([Entry("exact", 1_800_000_000.0), Entry("later", 1_800_000_000.25)])
+    store_at_once([Entry("exact", 1_800_000_000.0), Entry("later", 1_800_000_000.25)])
     moments = RequestRecord.objects.order_by("started_at")
     exact, later = (datetime.fromtimestamp(moment, UTC) for moment in (1_800_000_000.0, 1_800_000_000.25))
     assert [record.started_at for record in moments] == [exact, later]
