@@ -11,6 +11,7 @@ LONGEST_REST = 60.0
 REST = 5.0  # after a 429 that does not say how long
 FORGET_TTFT = 120.0  # a target that has not been used for so long is unknown again, and gets another try
 SMOOTHING = 0.2
+LEAST_PROBE = 10.0  # seconds a probe has for itself, or the cooldown if that is longer; then another one is let through
 MOMENT = 1.0  # seconds after which a place may be free again: a probe's, or one of a full target
 LONGEST_WORDS = 500
 DIED = "stream"  # the kind of a failure after the answer had begun
@@ -23,7 +24,8 @@ class Entry:
     """One target's state. `open_until` is 0 for a closed breaker; one that is over it is half open.
 
     `streak` counts failures before an answer began, in a row; `deaths` answers that broke off, in a row. `permit_until`
-    is how long this process may send the probe, where processes share their states.
+    is how long this process may send the probe, where processes share their states. `probe_until` is how long a probe under
+    way keeps others away: one that hangs must not keep a target out of use that has long recovered.
     """
 
     vitals: Vitals = field(default_factory=Vitals)
@@ -35,7 +37,7 @@ class Entry:
     open_for: str = ""
     cooldown: float = 0.0
     by_death: bool = False
-    probing: bool = False
+    probe_until: float = 0.0
     permit_until: float = 0.0
     rest_until: float = 0.0
     told_rest: float = 0.0
@@ -102,7 +104,7 @@ class Entry:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self.probing = False
+        self.probe_until = 0.0
         self.failures.clear()
         self.streak = self.deaths = 0
 
@@ -115,7 +117,7 @@ def availability(entry: Entry, now: float, *, shared: bool) -> tuple[BreakerStat
     state: BreakerState = "half_open" if entry.open_until else "closed"
     if entry.rest_until > now:
         return state, f"it asked for a rest of {seconds(entry.rest_until - now)} more", entry.rest_until
-    if entry.probing:
+    if entry.probe_until > now:
         return state, "its breaker is half open, and a probe is under way", now + MOMENT
     if shared and state == "half_open" and entry.permit_until <= now:
         return state, "its breaker is half open, and another process is to send the probe", now + MOMENT

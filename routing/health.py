@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.breaker import DIED, FORGET_TTFT, MOMENT, Change, Entry, availability, forbidden
+from routing.breaker import DIED, FORGET_TTFT, LEAST_PROBE, MOMENT, Change, Entry, availability, forbidden
 from routing.retry_budget import RetryBudget
 from routing.targets import BreakerState, ControlConf, RouteConf, TargetConf, TargetHealth
 from routing.vitals import thinned
@@ -109,7 +109,7 @@ class Health:
         entry.called_at = now
         if not entry.open_until or availability(entry, now, shared=self.shared)[1]:
             return False
-        entry.probing = True
+        entry.probe_until = now + max(LEAST_PROBE, entry.cooldown)
         return True
 
     def succeeded(self, target: TargetConf, ttft: float, now: float, *, probe: bool = False) -> None:
@@ -143,7 +143,7 @@ class Health:
             entry.rest(retry_after, now)
             self._tell_rest(target.key, entry, now)
         if kind == 429:
-            entry.probing = entry.probing and not probe
+            entry.probe_until = 0.0 if probe else entry.probe_until
         elif entry.open_until:
             if probe:
                 self._open(target.key, entry, kind, now, route)
@@ -160,7 +160,7 @@ class Health:
             entry.deaths = 0
         if not probe:
             return
-        entry.probing = False
+        entry.probe_until = 0.0
         if good and entry.open_until:
             self._close(target.key, entry, now)
 
@@ -254,7 +254,9 @@ class Health:
     def due(self, now: float, lead: float) -> dict[Key, tuple[float, bool]]:
         """The open breakers that may be probed within `lead` seconds: their cooldown, and whether the probe is on its way."""
         entries = ((key, self._entries[key]) for key in self._opened)
-        return {key: (entry.cooldown, entry.probing) for key, entry in entries if entry.open_until - now <= lead}
+        return {
+            key: (entry.cooldown, entry.probe_until > now) for key, entry in entries if entry.open_until - now <= lead
+        }
 
     def permit(self, key: Key, until: float) -> None:
         """This process may send the probe of a half-open breaker until then."""

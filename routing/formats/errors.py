@@ -116,6 +116,11 @@ def shown_message(client_format: str, fault: UpstreamFault, betas: Sequence[str]
     return (own and scrub(fault.message)) or _TEXTS[fault.kind]
 
 
+def type_of(fault: UpstreamFault) -> str:
+    """The Messages error type of a fault."""
+    return _KINDS[fault.kind][0]
+
+
 def _fault(
     client_format: str, fault: UpstreamFault, request_id: str, betas: Sequence[str]
 ) -> tuple[int, Headers, bytes]:

@@ -20,7 +20,7 @@ from routing.proxy import pipeline
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
 from routing.proxy.exchange import Call, Cause, Exchange, Reply
-from routing.proxy.faults import rendered, understood
+from routing.proxy.faults import rendered, told_type, understood
 from routing.proxy.ids import new_request_id
 from routing.proxy.paths import HELLO, Destination, destination
 from routing.proxy.runtime import Runtime
@@ -141,7 +141,8 @@ def _estimate(exchange: Exchange) -> None:
 
 async def _refuse(exchange: Exchange, body: Body, error: GatewayError) -> None:
     exchange.failed(error.type, error.message)
-    exchange.record("client_left" if exchange.reply.left else error.outcome, error.status, error.reason)
+    status = render_error(exchange.call.format, error, exchange.request_id)[0]  # Bedrock's clients know fewer
+    exchange.record("client_left" if exchange.reply.left else error.outcome, status, error.reason)
     if error.status not in (408, 413):
         await body.discard()
     await _say(exchange, error)
@@ -153,7 +154,7 @@ async def _pass_on(exchange: Exchange, fault: Fault) -> None:
     """The last upstream's failure, in its own words where that helps the client."""
     problem = understood(fault)
     status, headers, body = rendered(fault, problem, exchange)
-    exchange.failed(problem.type, scrub(problem.message) or fault.detail)
+    exchange.failed(problem.type or told_type(problem), scrub(problem.message) or fault.detail)
     outcome = "client_left" if exchange.reply.left else "upstream_error"
     exchange.record(outcome, status, f"upstream_{fault.kind}")
     if fault.status:

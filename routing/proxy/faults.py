@@ -3,7 +3,7 @@
 from routing.formats import faults
 from routing.formats.anthropic import with_request_id
 from routing.formats.base import ANTHROPIC, Headers
-from routing.formats.errors import render_error
+from routing.formats.errors import render_error, type_of
 from routing.formats.faults import UpstreamFault
 from routing.formats.headers import for_client
 from routing.formats.read_faults import read_error
@@ -37,3 +37,8 @@ def rendered(fault: Fault, problem: UpstreamFault | GatewayError, exchange: Exch
 
 
 _REWRITTEN = (b"content-type", b"content-encoding")
+
+
+def told_type(problem: UpstreamFault | GatewayError) -> str:
+    """The Messages error type that clients are told, for a fault that has no name of its own."""
+    return problem.type if isinstance(problem, GatewayError) else type_of(problem)

@@ -20,6 +20,7 @@ from routing.proxy.upstream import MOST_ANSWER_BYTES, Answer
 from routing.targets import ProviderConf
 
 STREAM_TYPES = ("text/event-stream", "application/vnd.amazon.eventstream")
+BROKE = "The upstream's connection broke before the answer was complete."
 AFTER_END = 5.0  # seconds an upstream may keep a stream open after its last event
 
 
@@ -94,7 +95,7 @@ class StreamRelay:
             await exchange.reply.start(200, self._head())
             await self._pump()
         except httpx.TransportError:
-            await self._broken("stream_broken", "The upstream's connection broke before the answer was complete.")
+            await self._broken("stream_broken", BROKE)
         except asyncio.CancelledError:
             await self._cancelled()
         finally:
@@ -280,11 +281,11 @@ async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:
         body = await answer.read(MOST_ANSWER_BYTES, idle)
     except TimeoutError:
         _unheard(exchange)
-        raise upstream_failed("The upstream did not finish its answer in time.", "idle_timeout", status=504) from None
+        text = "The upstream did not finish its answer in time."
+        raise upstream_failed(text, "idle_timeout", status=504, type="timeout_error") from None
     except httpx.TransportError:
         _unheard(exchange)
-        text = "The upstream's connection broke before the answer was complete."
-        raise upstream_failed(text, "answer_broken") from None
+        raise upstream_failed(BROKE, "answer_broken") from None
     finally:
         await answer.close()
     if len(body) > MOST_ANSWER_BYTES:

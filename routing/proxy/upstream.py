@@ -24,7 +24,7 @@ from routing.proxy.credentials import (
 from routing.proxy.transports import REPEATABLE, MakeTransport, TlsContext, tls_context, transport_named
 from routing.targets import ProviderConf
 
-ERROR_SECONDS = 3.0  # of silence for the text of an error whose status is known
+ERROR_SECONDS = 3.0  # for the whole text of an error whose status is known; another target may be waiting
 MOST_ERROR_BYTES = 1024 * 1024  # of an error answer's body; the rest is not read
 MOST_ANSWER_BYTES = 128 * 1024 * 1024  # of an answer that is not a stream
 
@@ -301,7 +301,9 @@ async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool
         return answer
     body = b""
     try:
-        body = await answer.read(MOST_ERROR_BYTES, min(ERROR_SECONDS, provider.idle_timeout))
+        patience = min(ERROR_SECONDS, provider.idle_timeout)
+        async with asyncio.timeout(patience):
+            body = await answer.read(MOST_ERROR_BYTES, patience)
     except (TimeoutError, httpx.TransportError):
         pass  # the status is the news; its text never came
     finally:

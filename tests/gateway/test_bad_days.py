@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.fake_provider import Die, FakeProvider, Gate, Hang, error, raw, reply, stream
+from tests.fake_provider import Die, FakeProvider, Gate, Hang, Repeat, error, raw, reply, stream
 from tests.gateway.bodies import BLOCK, START, WHOLE, ask, assert_error, delta, message
 from tests.gateway.conftest import OwnGateway
 from tests.gateway.load import Load, wait_for
@@ -185,3 +185,13 @@ def test_a_refused_credential_of_ours_opens_the_breaker(own_gateway: OwnGateway)
         provider.on_model("m1", reply(401, error("authentication_error", "invalid x-api-key")))
         assert [gateway.post(ask()).status for _ in range(4)] == [200] * 4
         assert called(provider, "m1") == 2
+
+
+def test_an_error_whose_text_comes_in_drops_keeps_nobody_waiting(own_gateway: OwnGateway) -> None:
+    head = b"HTTP/1.1 500 Any Reason\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n"
+    with own_gateway(served_by("m1", "m2", max_attempts=2)) as (gateway, provider):
+        provider.on_model("m1", raw(head, Repeat(b" ", pace=0.1)))
+        begin = time.monotonic()
+        assert gateway.post(ask()).json["model"] == "m2"
+        assert time.monotonic() - begin < 8
+        assert provider.wait_closed(provider.received[0])

@@ -202,3 +202,28 @@ def test_death_in_mid_stream_is_an_error_event_and_nobody_else_is_called(client:
     )
     assert [attempt["status"] for attempt in record["attempts"]] == [200]
     assert (scene.calls(model), scene.calls(f"{model}-2")) == (1, 0)
+
+
+TOLD = {
+    "no text": (reply(503, PAGE, content_type="text/html"), "overloaded_error"),
+    "half an answer": (
+        raw(b"HTTP/1.1 200 Any\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{", Hang()),
+        "timeout_error",
+    ),
+    "no answer of the API": (reply(200, ["nothing"]), "api_error"),
+}
+
+
+@EACH_CLIENT
+@pytest.mark.parametrize("failure", TOLD)
+def test_the_record_has_the_status_and_the_error_that_the_client_was_told(
+    failure: str, client: str, scene: Scene
+) -> None:
+    sent, kind = TOLD[failure]
+    if client == ANTHROPIC and failure == "no answer of the API":
+        pytest.skip("between equal formats an answer passes as it came")
+    scene.first.on_model(model_of("lone", "silence", client), sent)
+    answer = scene.ask("lone", "silence", client, streamed=False)
+    assert answer.json["error"]["type"] == kind
+    record = scene.gateway.record(answer.value("request-id"))
+    assert (record["status"], record["error"]["type"]) == (answer.status, kind)

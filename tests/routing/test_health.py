@@ -120,6 +120,28 @@ def test_a_probe_whose_client_left_frees_its_place() -> None:
     assert health.look(target(), 30.5).probe
 
 
+def test_a_probe_that_hangs_keeps_the_next_away_for_one_cooldown_only() -> None:
+    health = opened()
+    assert health.started(target(), 30.0)
+    assert not health.look(target(), 59.9).probe
+    assert health.look(target(), 60.1).probe
+    assert health.started(target(), 60.1)
+    assert "probe" in health.look(target(), 60.2).reason
+    health.succeeded(target(), 0.2, 60.3, probe=True)
+    health.failed(target(), "timeout", 155.0, route=ROUTE, probe=True)  # the first one, at last
+    health.finished(target(), 155.0, probe=True)
+    assert health.look(target(), 155.0).state == "closed"
+
+
+def test_a_short_cooldown_leaves_a_probe_its_time() -> None:
+    health = Health()
+    for _ in range(3):
+        health.failed(target(), 500, 0.0, route=replace(ROUTE, cooldown=1))
+    assert health.started(target(), 1.0)
+    assert not health.look(target(), 10.9).probe
+    assert health.look(target(), 11.1).probe
+
+
 def test_an_old_call_that_ends_does_not_free_the_place_of_the_probe() -> None:
     health = Health()
     health.started(target(), 0.0)
