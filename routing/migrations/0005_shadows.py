@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-enabled', 'live__name', '-id'],
+                'verbose_name': 'draft',
             },
         ),
         migrations.CreateModel(

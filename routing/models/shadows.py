@@ -22,6 +22,7 @@ class Shadow(Versioned):
 
     class Meta:
         ordering = ["-enabled", "live__name", "-id"]
+        verbose_name = "draft"
         constraints = [
             models.UniqueConstraint(fields=["live"], condition=models.Q(enabled=True), name="one_shadow_of_a_route")
         ]
