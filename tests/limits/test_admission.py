@@ -181,7 +181,6 @@ class TestDeciding:
         assert COST <= low <= COST * 1.3
         assert high >= 1000 * 5000
 
-
     async def test_strict_lets_nothing_in_whose_full_reservation_does_not_fit(self, memory: MemoryCounters) -> None:
         admission = Admission(memory, process="p", prices=PRICES)
         strict = replace(limits(budget(COST)), organization=replace(DEFAULTS, reservation=STRICT))
