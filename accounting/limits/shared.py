@@ -22,6 +22,7 @@ from gateway_project.endings import end
 from gateway_project.telemetry import logger
 
 PROBE_EVERY = 0.5  # seconds between two looks whether Redis is back
+COUNT_EVERY = 2.0  # seconds between two looks how many processes there are
 DECIDE_WITHIN = 0.7  # seconds for one decision, a new connection included
 MOST_SETTLEMENTS = 100_000  # that wait for Redis; what is more is found again in the records
 MOST_KNOWN = 50_000  # counters of which the last amount is remembered
@@ -48,7 +49,8 @@ class SharedCounters:
         self._store = store
         self._process = process
         self._policy = policy
-        self.processes = max(1, workers)
+        self._workers = max(1, workers)
+        self.processes = self._workers
         self.away = False
         self._memory = MemoryCounters(clock)
         self._clock = clock
@@ -104,11 +106,18 @@ class SharedCounters:
             return
         try:
             for start in range(0, max(1, len(tickets)), BATCH):
-                self.processes, whole = await self._store.renew(self._process, tickets[start : start + BATCH])
+                whole = await self._counted(tickets[start : start + BATCH])
             if not whole:
                 self.lost(RedisError("the counters have to be rebuilt"))
         except AWAY as error:
             self.lost(error)
+
+    async def _counted(self, tickets: Sequence[str] = ()) -> bool:
+        """Renews tickets and learns how many processes there are; whether the counters are whole. The workers of this very server
+        count from the start: the first of them would take itself for the only one, and all of a limit for its share."""
+        processes, whole = await self._store.renew(self._process, tickets)
+        self.processes = max(self._workers, processes)
+        return whole
 
     async def caught_up(self) -> bool:
         if self.away:
@@ -173,13 +182,14 @@ class SharedCounters:
 
     async def _probe(self) -> None:
         while not self._stopping:
-            await asyncio.sleep(PROBE_EVERY)
-            if not self.away:
-                continue
+            await asyncio.sleep(PROBE_EVERY if self.away else COUNT_EVERY)
+            away = self.away
             try:
                 async with asyncio.timeout(DECIDE_WITHIN):
-                    self.processes, whole = await self._store.renew(self._process, ())
+                    whole = await self._counted()
             except AWAY:
+                continue
+            if not (away and self.away):
                 continue
             if whole:
                 self._back()

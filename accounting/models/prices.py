@@ -228,6 +228,13 @@ class UnknownModelPrice(Versioned):
     def __str__(self) -> str:
         return "price of unknown models"
 
+    def clean(self) -> None:
+        """A model that nobody has priced is never free."""
+        super().clean()
+        free = [name for name in ("input", "output") if getattr(self, name) == 0]
+        if free:
+            raise ValidationError(dict.fromkeys(free, "A model without a price must cost something: more than 0."))
+
     def rates(self) -> Rates:
         return Rates(*(getattr(self, name) for name in RATE_NAMES))
 

@@ -70,9 +70,10 @@ def _reset_text(line: BudgetLine) -> str:
 
 
 def money(nano: int) -> str:
-    """`$500.00`; small amounts with as many places as they need."""
+    """`$500.00`; as many places as the amount needs."""
     amount = dollars_of(nano)
-    return f"${amount:,.2f}" if amount == 0 or abs(amount) >= Decimal("0.01") else f"${amount.normalize():f}"
+    cents = amount.quantize(Decimal("0.01"))
+    return f"${cents:,.2f}" if amount == cents else f"${amount.normalize():,f}"
 
 
 _RATE_NOUNS = {

@@ -78,6 +78,12 @@ def test_a_budget_stops_with_what_ran_out_when_it_resets_and_what_to_do(own_gate
         assert len(provider.received) == 1
 
 
+def test_the_text_of_a_stop_names_the_amount_as_it_is(own_gateway: OwnGateway) -> None:
+    with gateway_with(own_gateway, main=daily("0.010005")) as (gateway, _):
+        replies = [gateway.post(ask()) for _number in range(20)]
+        assert "today, $0.010005, " in assert_error(replies[-1], 429, "billing_error")
+
+
 def test_the_same_stop_in_the_other_formats(own_gateway: OwnGateway) -> None:
     with gateway_with(own_gateway, main=daily("0.0005")) as (gateway, _):
         assert gateway.post(ask()).status == 200

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -95,7 +95,7 @@ class Gateway:
 
     `environment` adds settings; with a `DATABASE_URL` in it the database is migrated first. `server` chooses the
     production server or the development one; `beside` is another node, whose database and configuration this one shares.
-    Leaving the block ends the process and fails if it wrote a traceback.
+    `arguments` are added to the server's command line. Leaving the block ends the process and fails if it wrote a traceback.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class Gateway:
         environment: Mapping[str, str] | None = None,
         server: Literal["serve", "runserver"] = "serve",
         beside: "Gateway | None" = None,
+        arguments: Sequence[str] = (),
     ) -> None:
+        self.arguments = list(arguments)
         self.data = folder / "data"
         self.errors = folder / "stderr.txt"
         self.config = config
@@ -150,6 +152,7 @@ class Gateway:
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
         if self.server == "runserver":
             address = ["--noreload", f"127.0.0.1:{self.port}"]
+        address += self.arguments
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", self.server, *address],

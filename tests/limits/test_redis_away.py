@@ -150,6 +150,17 @@ class TestOpen:
                     each.settle(Settlement(f"{id(each)}-{number}", decision.at, 2, [("b:1:0", 86_400)]))
         assert served == 40  # 80 were left, a quarter for each
 
+    async def test_the_first_of_some_workers_never_takes_itself_for_the_only_one(
+        self, make: Make, cable: Cable, books: RedisBooks
+    ) -> None:
+        first = make("open", "first", workers=4)
+        await first.start()
+        assert first.processes == 4
+        others = [make("open", f"p{number}") for number in range(5)]
+        for each in others:
+            await each.start()
+        await until(lambda: {each.processes for each in (first, *others)} == {6})
+
     async def test_rates_are_shared_too_and_never_multiplied(self, make: Make, cable: Cable, books: RedisBooks) -> None:
         counters = make("open", workers=4)
         cable.cut()

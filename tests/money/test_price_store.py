@@ -151,6 +151,8 @@ def test_the_price_of_unknown_models() -> None:
     assert (rates.input, rates.output, rates.cache_read) == (Decimal(20), Decimal(90), Decimal("1.5"))
     with pytest.raises(ValidationError), changing(ACTOR) as change:
         set_unknown_price(change, {"input": Decimal("NaN")})
+    with pytest.raises(ValidationError, match="more than 0"), changing(ACTOR) as change:
+        set_unknown_price(change, {"output": Decimal(0)})
 
 
 # Models without a price

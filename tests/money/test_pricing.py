@@ -336,6 +336,11 @@ def test_lines_of_many_calls_are_added_up_by_price() -> None:
         ([{"input_tokens": -1, "output_tokens": True}], 1000, 50),
         ([{"input_tokens": None, "cache_read_input_tokens": 900, "output_tokens": 7}], 100, 7),
         ([{"input_tokens": 10**9, "output_tokens": 7}], 1000, 7),
+        ([{"input_tokens": "7000", "output_tokens": 700.0}], 7000, 700),
+        ([{"input_tokens": "12", "output_tokens": 5.0}], 1000, 50),
+        ([{"input_tokens": "12", "output_tokens": "5"}, {"input_tokens": 12, "output_tokens": 5}], 12, 5),
+        ([{"input_tokens": "9" * 5000, "output_tokens": "1e9"}], 1000, 50),
+        ([{"input_tokens": 7.5, "output_tokens": float("inf")}], 1000, 50),
     ],
 )
 def test_what_was_not_told_is_estimated_and_marked(reports: list[Any], input_: int, output: int) -> None:

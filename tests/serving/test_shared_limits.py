@@ -21,10 +21,12 @@ pytestmark = [pytest.mark.server, pytest.mark.redis]
 
 @contextmanager
 def four_workers(template: Template, folder: Path, redis: str, **limits: Any) -> Iterator[tuple[Gateway, FakeProvider]]:
-    settings = {"GATEWAY_WORKERS": "4", "REDIS_URL": redis}
+    settings, arguments = {"REDIS_URL": redis}, ("--workers", "4")
     with FakeProvider(expected=Expected(secrets=set(KEYS.values()))) as provider:
         provider.on_model("claude-same", reply(200, message()).after(Pause(0.02)))
-        with Gateway(template, folder, limited(provider.url, **limits), environment=settings) as gateway:
+        with Gateway(
+            template, folder, limited(provider.url, **limits), environment=settings, arguments=arguments
+        ) as gateway:
             wait_until(lambda: '"workers": 4' in gateway.errors.read_text(), timeout=60, what="all workers")
             yield gateway, provider
 
@@ -63,3 +65,16 @@ def test_redis_goes_away_and_comes_back(template: Template, tmp_path: Path) -> N
             cable.mend()
             wait_until(lambda: all(gateway.post(ask()).status == 200 for _ in range(8)), what="Redis to be back")
             assert gateway.errors.read_text().count("the shared counters are lost") <= 4
+
+
+def test_a_budget_is_not_multiplied_while_redis_is_away(template: Template, tmp_path: Path) -> None:
+    redis_or_skip()
+    address, organization = urlparse(REDIS), {"on_counter_loss": "open"}
+    with Cable(address.port or 6379, address.hostname or "127.0.0.1") as cable:
+        url = f"redis://127.0.0.1:{cable.port}{address.path}"
+        limits = {"main": daily(str(COST * 40)), "organization": organization}
+        with four_workers(template, tmp_path, url, **limits) as (gateway, _):
+            cable.cut()
+            replies = at_once(gateway, 200)
+            assert {each.status for each in replies} == {200, 429}
+            assert sum(each.status == 200 for each in replies) <= 40

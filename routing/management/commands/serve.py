@@ -45,6 +45,7 @@ class Command(BaseCommand):
             _migrate()
         require_migrated()
         connections.close_all()  # a server process opens its own when it has a thread for it
+        settings.GATEWAY_WORKERS = options["workers"]  # however it was given: a process's share of limits goes by it
         if options["listen_fd"] is not None:
             link = socket.socket(fileno=options["link_fd"])
             self._serve(socket.socket(fileno=options["listen_fd"]), link)
