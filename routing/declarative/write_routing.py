@@ -115,7 +115,10 @@ def _save_route(run: Import, item: Item, route: Route, providers: dict[str, Prov
 
 
 def _targets(run: Import, item: Item, route: Route, providers: dict[str, Provider]) -> list[RouteTarget] | None:
-    """The route's targets as they shall be: the file's, in its order, then the others. None if one is refused."""
+    """The route's targets as they shall be: the file's, in its order, then the others, disabled. None if one is refused.
+
+    Targets have no names of their own: the list is a value of its route, and whoever writes another one means it whole.
+    """
     rows = RouteTarget.objects.filter(route=route).select_related("provider") if route.pk else ()
     stored = {(row.provider.name, row.model): row for row in rows}
     mentioned: list[RouteTarget] = []
@@ -134,7 +137,7 @@ def _targets(run: Import, item: Item, route: Route, providers: dict[str, Provide
         mentioned.append(row)
     for row in stored.values():
         row.provider = providers[row.provider.name]
-    run.disable(stored.values())
+    run.disable(stored.values(), always="targets" in item.lists)
     return [*mentioned, *stored.values()] if sound else None
 
 

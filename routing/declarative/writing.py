@@ -63,9 +63,9 @@ class Import:
             if not row.enabled:
                 self.notes.append(f"{what} is disabled and stays so; the file does not say enabled: true")
 
-    def disable(self, rows: Iterable[Enabled]) -> None:
-        """Disables what the file does not mention, if this run prunes."""
-        if not self.prune:
+    def disable(self, rows: Iterable[Enabled], *, always: bool = False) -> None:
+        """Disables what the file does not mention, if this run prunes; `always`, if it does not, too."""
+        if not (self.prune or always):
             return
         for row in rows:
             if row.enabled:

@@ -182,7 +182,7 @@ def test_pruning_disables_what_is_missing_and_deletes_nothing_but_memberships() 
     del less["teams"][0]["members"][1]
     del less["teams"][0]["projects"][0]["keys"][1]
     apply(less)
-    assert not any(disabled().values())
+    assert {kind for kind, names in disabled().items() if names} == {"targets"}  # a list of them is the whole list
     result = apply(less, prune=True)
     assert disabled() == {
         "aliases": {"old"},
@@ -240,6 +240,23 @@ def test_targets_follow_the_order_of_the_file() -> None:
     assert alias is not None
     assert [each.model for each in alias.route.targets] == ["c", "b", "a"]
     assert apply(content).lines == ()
+
+
+def test_a_list_of_targets_is_the_whole_list() -> None:
+    def served() -> list[str]:
+        alias = load_snapshot().find("claude-sonnet-4-5")
+        assert alias is not None
+        return [each.model for each in alias.route.targets]
+
+    content = whole()
+    for models in (["a"], ["b"], ["a", "c"]):
+        content["routes"][0]["targets"] = [{"provider": "local", "model": model} for model in models]
+        apply(content)
+        assert served() == models
+        assert apply(content).lines == ()
+    del content["routes"][0]["targets"]
+    apply(content)
+    assert served() == ["a", "c"]
 
 
 @pytest.mark.parametrize(
