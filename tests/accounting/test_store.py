@@ -49,7 +49,9 @@ def test_storing_again_changes_nothing(any_database: str) -> None:
 def test_of_two_entries_of_one_id_in_a_batch_the_first_is_stored_with_its_lines(any_database: str) -> None:
     first, second = (Line(0, "usage", 0, "main", model, tokens_input=7) for model in ("one", "two"))
     extra = Line(1, "advisor", 0, "main", "two")
-    store_records([entry("a", tokens_input=7, lines=[first]), entry("b"), entry("a", status=500, lines=[second, extra])])
+    store_records(
+        [entry("a", tokens_input=7, lines=[first]), entry("b"), entry("a", status=500, lines=[second, extra])]
+    )
     assert list(LedgerEntry.objects.values_list("request_id", "number", "model")) == [("a", 0, "one")]
     assert sum(DailyUsage.objects.values_list("requests", flat=True)) == 2
     assert sum(DailyUsage.objects.values_list("tokens_input", flat=True)) == 7
