@@ -9,6 +9,7 @@ With `--burst 2` the rate doubles in every other second. Prints one JSON object.
 import argparse
 import asyncio
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,10 +82,12 @@ def _whole(data: bytearray) -> bool:
 
 def moments(rate: float, seconds: float, burst: float) -> Iterator[int]:
     """When requests are due, in nanoseconds from the start."""
-    at = 0.0
-    while at < seconds:
-        yield int(at * 1e9)
-        at += 1 / (rate * (burst if int(at) % 2 else 1))
+    for second in range(math.ceil(seconds)):
+        count = round(rate * (burst if second % 2 else 1))
+        for number in range(count):
+            at = second + number / count
+            if at < seconds:
+                yield int(at * 1e9)
 
 
 async def _until(due: int) -> None:

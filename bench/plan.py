@@ -90,7 +90,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`seconds` for each cell of whole answers, `stream_seconds` for each stream."""
+    """`seconds` for each cell of whole answers, `stream_seconds` for each stream, `rate` its events per second."""
 
     rounds: int
     seconds: int
@@ -98,6 +98,7 @@ class Plan:
     cells: tuple[Cell, ...]
     setups: tuple[Setup, ...]
     rivals: tuple[str, ...] = field(default=())
+    rate: int = EVENTS_PER_SECOND
 
 
 def cells(*, quick: bool) -> tuple[Cell, ...]:
@@ -137,10 +138,10 @@ def setups(*, quick: bool, workers: int) -> tuple[Setup, ...]:
     return Setup("bare", everything=False), sqlite, postgres, several
 
 
-def stream_model(seconds: int, upstream: str = "anthropic") -> str:
+def stream_model(seconds: int, upstream: str = "anthropic", rate: int = EVENTS_PER_SECOND) -> str:
     """The name of a model whose streams last so long; Bedrock's have a name of their own."""
     cloud = "-b" if upstream == "bedrock" else ""
-    return f"bench-{EVENTS_PER_SECOND}-{seconds}{cloud}"
+    return f"bench-{rate}-{seconds}{cloud}"
 
 
 def quiet_model() -> str:
@@ -149,4 +150,5 @@ def quiet_model() -> str:
 
 def models(plan: Plan) -> tuple[list[str], list[str]]:
     """The names that the loads ask for: those of the Anthropic upstream, those of the Bedrock one."""
-    return [stream_model(plan.stream_seconds), quiet_model(), FLOOD], [stream_model(plan.stream_seconds, "bedrock")]
+    plain, cloud = (stream_model(plan.stream_seconds, upstream, plan.rate) for upstream in ("anthropic", "bedrock"))
+    return [plain, quiet_model(), FLOOD], [cloud]

@@ -2,13 +2,13 @@
 
     python -m bench.soak --streams 1000 --stalled 100 --minutes 10
 
-The gateway runs with everything on; streams of 50 events per second begin anew when they end, so that the
-number stays. Memory
+The gateway runs with everything on; streams begin anew when they end, so that the number stays. Memory
 (resident, of all of the gateway's processes) is looked at every five seconds; it is flat if a line through what follows
 the first minute (or the first third of a shorter run) rises by less than 8 MiB from there to the end.
 """
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--stalled", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rate", type=int, default=20, help="events per second of each stream")
     parser.add_argument("--postgres", default="", metavar="URL", help="a server for the records; SQLite otherwise")
     options = parser.parse_args()
     if not (0 < options.minutes <= 600 and 0 < options.streams <= 5000 and 0 <= options.stalled <= 2000):
@@ -127,6 +128,8 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
     core, load_core = cores()
     setup = Setup("everything", postgres=bool(options.postgres))
     plan = Plan(1, 1, ROUND_SECONDS, (Streams(options.streams),), (setup,))
+    plan = dataclasses.replace(plan, rate=options.rate)
+    plan_model = stream_model(ROUND_SECONDS, rate=options.rate)
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory(prefix="gateway-soak-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -134,7 +137,7 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
         stack.callback(upstreams.messages.stop)
         stack.callback(upstreams.streams.stop)
         subject = stack.enter_context(gateway(setup, folder, upstreams, plan, core, Services(options.postgres, "")))
-        running = Soak(subject, load_core, folder, stream_model(ROUND_SECONDS))
+        running = Soak(subject, load_core, folder, plan_model)
         try:
             running.run(options.streams, options.stalled, seconds)
         except NotMeasured as error:
@@ -143,6 +146,7 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
     grown = growth(seen.memory, since)
     return {
         "streams": options.streams,
+        "events_per_second_of_each": options.rate,
         "stalled": options.stalled,
         "minutes": options.minutes,
         "ended": seen.ended,

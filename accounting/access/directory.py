@@ -6,6 +6,7 @@ secret: only keyed hashes, and what they allow.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from accounting.access.grant import Grant
@@ -68,6 +69,7 @@ def allows(grant: Grant, alias: str) -> bool:
     return all(any(matches(pattern, alias) for pattern in patterns) for patterns in grant.allowed_models)
 
 
+@lru_cache(maxsize=4096)  # callers of one key come from few addresses
 def _is_inside(client_ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     try:
         address = ip_address(client_ip)

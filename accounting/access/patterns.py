@@ -1,6 +1,11 @@
 """Patterns of model names, the same rule wherever one is written. No I/O."""
 
+from functools import lru_cache
 
+_REMEMBERED = 8192  # pairs; clients choose names, so the number is bounded
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def matches(pattern: str, name: str) -> bool:
     """Whether `name` fits `pattern`, in which `*` stands for any run of characters, none included."""
     parts = pattern.split("*")

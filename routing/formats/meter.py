@@ -10,7 +10,7 @@ import msgspec
 
 from accounting.money.usage import Usage
 from routing.formats.anthropic import ErrorObject
-from routing.formats.base import Event, Headers, header
+from routing.formats.base import Event, Headers
 from routing.formats.stream_json import METRICS, counts
 
 MOST_HELD = 64 * 1024 * 1024  # bytes of one event that has not ended; beyond it the stream is passed on unread
@@ -62,10 +62,10 @@ _answer = msgspec.json.Decoder(_Answer)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _COUNT_HEADERS = {
-    "inputTokenCount": b"x-amzn-bedrock-input-token-count",
-    "outputTokenCount": b"x-amzn-bedrock-output-token-count",
-    "cacheReadInputTokenCount": b"x-amzn-bedrock-cache-read-input-token-count",
-    "cacheWriteInputTokenCount": b"x-amzn-bedrock-cache-write-input-token-count",
+    b"x-amzn-bedrock-input-token-count": "inputTokenCount",
+    b"x-amzn-bedrock-output-token-count": "outputTokenCount",
+    b"x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
+    b"x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
 }
 
 _DELTA = b"event: content_block_delta\ndata: "
@@ -212,7 +212,9 @@ def usage_of(body: bytes, headers: Headers | None = None) -> Usage:
         return usage
     usage.named(answer.model)
     usage.update(answer.usage)
-    told = {name: header(headers or [], key) for name, key in _COUNT_HEADERS.items()}
+    told = {
+        _COUNT_HEADERS[name]: value for name, value in reversed(headers or ()) if name in _COUNT_HEADERS
+    }  # the first counts
     cross_check(usage, {name: int(value) for name, value in told.items() if value.isdigit() and len(value) < 19})
     return usage
 

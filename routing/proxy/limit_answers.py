@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from accounting.limits.book import BudgetLine, Plan
 from accounting.limits.counters import BudgetState, Decision
@@ -132,11 +133,15 @@ def reached_headers(reached: LimitReached, now: float) -> Headers:
 
 def _three(name: bytes, rate: _Rate, now: float) -> Iterable[tuple[bytes, bytes]]:
     prefix = b"anthropic-ratelimit-" + name
-    # The whole limit is available again when the newest of what it counts has left its window.
-    reset = datetime.fromtimestamp(int(now) + _WINDOW + 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     yield prefix + b"-limit", b"%d" % rate.limit
     yield prefix + b"-remaining", b"%d" % rate.remaining
-    yield prefix + b"-reset", reset.encode()
+    # The whole limit is available again when the newest of what it counts has left its window.
+    yield prefix + b"-reset", _written(int(now) + _WINDOW + 1)
+
+
+@lru_cache(maxsize=8)  # all answers of a second say the same one
+def _written(moment: int) -> bytes:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:

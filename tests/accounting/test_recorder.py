@@ -19,6 +19,7 @@ from accounting.models import RequestRecord
 from accounting.money.entry import Entry
 from accounting.money.recorder import Recorder
 from accounting.money.replay import MOST, decode
+from accounting.money.slices import SLICE, sliced
 from accounting.money.spool import FINAL
 from accounting.money.store import store_records
 from tests.accounting import spool_writer
@@ -324,3 +325,10 @@ def test_killed_in_the_middle_every_reported_request_has_one_record(
     assert never_ended <= cut
     assert len(cut - never_ended) <= 1
     assert RequestRecord.objects.count() - len(cut) - len(reported) in (0, 1)
+
+
+def test_long_work_is_cut_into_slices_that_keep_its_order() -> None:
+    slices = list(sliced(range(2 * SLICE + 1)))
+    assert [len(each) for each in slices] == [SLICE, SLICE, 1]
+    assert [number for each in slices for number in each] == list(range(2 * SLICE + 1))
+    assert list(sliced(())) == []

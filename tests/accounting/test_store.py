@@ -13,8 +13,8 @@ from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounting.models import RequestRecord
-from accounting.money.entry import Attempt, Entry
+from accounting.models import DailyUsage, HourlyOutcomes, LedgerEntry, RequestRecord
+from accounting.money.entry import Attempt, Entry, Line
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_at_once, store_records, store_row_by_row
 from tests.accounting.conftest import SERVER
@@ -44,6 +44,29 @@ def test_storing_again_changes_nothing(any_database: str) -> None:
     store_records([entry("a", status=200), entry("b")])
     store_records([entry("b"), entry("a", status=500), entry("c")])
     assert sorted(RequestRecord.objects.values_list("request_id", "status")) == [("a", 200), ("b", 0), ("c", 0)]
+
+
+def test_of_two_entries_of_one_id_in_a_batch_the_first_is_stored_with_its_lines(any_database: str) -> None:
+    first, second = (Line(0, "usage", 0, "main", model, tokens_input=7) for model in ("one", "two"))
+    extra = Line(1, "advisor", 0, "main", "two")
+    store_records(
+        [entry("a", tokens_input=7, lines=[first]), entry("b"), entry("a", status=500, lines=[second, extra])]
+    )
+    assert list(LedgerEntry.objects.values_list("request_id", "number", "model")) == [("a", 0, "one")]
+    assert sum(DailyUsage.objects.values_list("requests", flat=True)) == 2
+    assert sum(DailyUsage.objects.values_list("tokens_input", flat=True)) == 7
+
+
+def test_served_and_refused_requests_of_one_hour_are_told_apart(any_database: str) -> None:
+    words = [("served", ""), ("refused", "rate_limited"), ("refused", "budget_exceeded"), ("refused", "rate_limited")]
+    store_records(
+        [entry(f"{number}", outcome=outcome, reason=reason) for number, (outcome, reason) in enumerate(words)]
+    )
+    assert sorted(HourlyOutcomes.objects.values_list("outcome", "reason", "requests")) == [
+        ("refused", "budget_exceeded", 1),
+        ("refused", "rate_limited", 2),
+    ]
+    assert sorted(DailyUsage.objects.values_list("requests", "refused")) == [(4, 3)]
 
 
 def test_a_batch_is_one_transaction_of_any_size(any_database: str) -> None:

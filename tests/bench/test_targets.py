@@ -93,3 +93,13 @@ def test_everything_is_more_than_bare() -> None:
     document = {"routes": [{}], "teams": [{"projects": [{"keys": [{}]}]}]}
     assert with_everything(document)["teams"][0]["projects"][0]["keys"][0]["allowed_ips"]
     assert Setup("x").everything
+
+
+def test_everything_has_limits_of_each_scope_prices_and_a_condition() -> None:
+    document = with_everything({"routes": [{"name": "a"}], "teams": [{"projects": [{"keys": [{}]}]}]})
+    team, organization = document["teams"][0], document["organization"]
+    project = team["projects"][0]
+    assert all(scope["budgets"] for scope in (organization, team, project, project["keys"][0]))
+    assert all(scope["rate_limits"] for scope in (organization, team, project["keys"][0]))
+    assert document["prices"]
+    assert document["routes"][0]["conditions"]
