@@ -8,15 +8,13 @@ from django.db.models import Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import generics
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
 from accounting.api.filters import LedgerFilter
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import LedgerSerializer, RefusalSerializer
-from accounting.api.spreadsheets import CsvRenderer, spreadsheet
+from accounting.api.spreadsheets import AlsoAsCsv, spreadsheet, wants_csv
 from accounting.models import LedgerEntry
 from accounting.selectors import Viewer, visible_ledger
 
@@ -40,12 +38,11 @@ COLUMNS = (
         }
     )
 )
-class LedgerList(generics.ListAPIView[LedgerEntry]):
+class LedgerList(AlsoAsCsv, generics.ListAPIView[LedgerEntry]):
     """Lines of the ledger, those of the newest requests first; as CSV all of them."""
 
     authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
     permission_classes = (ReadsRecords,)
-    renderer_classes = (JSONRenderer, CsvRenderer)
     serializer_class = LedgerSerializer
     filterset_class = LedgerFilter
     queryset = LedgerEntry.objects.none()  # for the schema
@@ -55,18 +52,10 @@ class LedgerList(generics.ListAPIView[LedgerEntry]):
         return visible_ledger(viewer) if isinstance(viewer, Viewer) else LedgerEntry.objects.none()
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if getattr(request, "accepted_renderer").format != "csv":  # noqa: B009  an attribute of this framework's making
+        if not wants_csv(request):
             return super().list(request, *args, **kwargs)
         entries = self.filter_queryset(self.get_queryset())
         return spreadsheet("ledger", COLUMNS, map(_cells, each_entry(entries)))
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(response, Response):  # rows in CSV are streamed; what else there is to say is JSON
-            request.accepted_renderer = JSONRenderer()
-            request.accepted_media_type = "application/json"
-        final = super().finalize_response(request, response, *args, **kwargs)
-        final["Cache-Control"] = "private, no-store"
-        return final
 
 
 def each_entry(entries: QuerySet[LedgerEntry]) -> Iterator[LedgerEntry]:

@@ -3,6 +3,7 @@
 # django-filter has no types
 # mypy: disable-error-code="no-untyped-call, misc, assignment, name-defined"
 
+from collections.abc import Sequence
 from typing import Any
 
 import django_filters
@@ -22,6 +23,7 @@ from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthen
 from accounting.api.filters import StrictForm
 from accounting.api.limit_serializers import BudgetRequestSerializer, BudgetSerializer, DecisionSerializer, budget_entry
 from accounting.api.serializers import RefusalSerializer
+from accounting.api.spreadsheets import AlsoAsCsv, table, wants_csv
 from accounting.audit.changes import Actor, changing
 from accounting.limits.asking import (
     NotAllowed,
@@ -111,8 +113,9 @@ _REFUSALS = {
 
 
 @extend_schema_view(get=extend_schema(responses={200: BudgetSerializer(many=True), 400: _BAD, **_REFUSALS}))
-class BudgetList(_Asking, generics.ListAPIView[Any]):
-    """Budgets in use and how they stand: all for administrators and auditors, a team's for the team, one's own."""
+class BudgetList(AlsoAsCsv, _Asking, generics.ListAPIView[Any]):
+    """Budgets in use and how they stand: all for administrators and auditors, a team's for the team, one's own; as CSV
+    without pages."""
 
     serializer_class = BudgetSerializer
     filterset_class = BudgetFilter
@@ -121,12 +124,17 @@ class BudgetList(_Asking, generics.ListAPIView[Any]):
     def get_queryset(self) -> QuerySet[Any]:
         return visible_budgets(self.party).order_by("id")
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        asked = self.filter_queryset(self.get_queryset())
+        if wants_csv(request):
+            return table("budgets", self._entries(list(asked)), list(BudgetSerializer().fields))
+        return self.get_paginated_response(self._entries(list(self.paginate_queryset(asked) or [])))
+
+    def _entries(self, rows: Sequence[Budget]) -> Any:
         organization = organization_terms(OrganizationSettings.objects.first())
         found = standings(list(budget_terms(rows, organization)))
         entries = [budget_entry(row, standing) for row, standing in zip(rows, found, strict=True)]
-        return self.get_paginated_response(self.get_serializer(entries, many=True).data)
+        return self.get_serializer(entries, many=True).data
 
 
 @extend_schema_view(

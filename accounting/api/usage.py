@@ -10,7 +10,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
@@ -21,7 +20,7 @@ from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthen
 from accounting.api.pagination import Pages
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import RefusalSerializer
-from accounting.api.spreadsheets import CsvRenderer, spreadsheet
+from accounting.api.spreadsheets import AlsoAsCsv, CsvRenderer, spreadsheet, wants_csv
 from accounting.api.texts import plain
 from accounting.money.focus import COLUMNS, charges
 from accounting.money.reports import FIGURES, FILTERS, BadQuestion, Question, UsageRow, each_usage, usage
@@ -74,7 +73,7 @@ class UsagePageSerializer(serializers.Serializer[Any]):
     results = UsageSerializer(many=True)
 
 
-class _Usage(APIView):
+class _Usage(AlsoAsCsv, APIView):
     authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
     permission_classes = (ReadsRecords,)
 
@@ -83,14 +82,6 @@ class _Usage(APIView):
         viewer: Any = request.user
         asked = question_of(request.query_params)
         return narrowed(asked, viewer) if isinstance(viewer, Viewer) else asked
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(response, Response):  # rows in CSV are streamed; what else there is to say is JSON
-            request.accepted_renderer = JSONRenderer()
-            request.accepted_media_type = "application/json"
-        final = super().finalize_response(request, response, *args, **kwargs)
-        final["Cache-Control"] = "private, no-store"
-        return final
 
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, BadQuestion):
@@ -101,13 +92,11 @@ class _Usage(APIView):
 class Usage(_Usage):
     """Requests, tokens and dollars, summed by whatever is asked for."""
 
-    renderer_classes = (JSONRenderer, CsvRenderer)
-
     @extend_schema(parameters=_PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS})
     def get(self, request: Request) -> HttpResponseBase:
         question, number = self.question(request), _page(request)
         size = Pages().get_page_size(request) or Pages.page_size
-        if getattr(request, "accepted_renderer").format == "csv":  # noqa: B009  an attribute of this framework's making
+        if wants_csv(request):
             usage(question, limit=1)  # what is wrong with the question is said before the first row
             cells = ((*row.group, *row.sums.values()) for row in each_usage(question))
             return spreadsheet("usage", (*question.group_by, *FIGURES), cells)

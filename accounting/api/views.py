@@ -17,6 +17,7 @@ from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthen
 from accounting.api.filters import PriceFilter, RecordFilter
 from accounting.api.permissions import Known, ReadsRecords
 from accounting.api.serializers import PriceSerializer, RecordSerializer, RefusalSerializer
+from accounting.api.spreadsheets import AlsoAsCsv, table, wants_csv
 from accounting.models import Price, RequestRecord
 from accounting.selectors import Viewer, visible_records
 
@@ -85,14 +86,20 @@ class RecordDetail(_Records, generics.RetrieveAPIView[RequestRecord]):
         }
     )
 )
-class PriceList(generics.ListAPIView[Price]):
-    """Every row of prices, shipped and added ones, past and future."""
+class PriceList(AlsoAsCsv, generics.ListAPIView[Price]):
+    """Every row of prices, shipped and added ones, past and future; as CSV all of them."""
 
     authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
     permission_classes = (Known,)
     serializer_class = PriceSerializer
     filterset_class = PriceFilter
     queryset = Price.objects.order_by("provider", "model", "-valid_from", "-id")
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if not wants_csv(request):
+            return super().list(request, *args, **kwargs)
+        rows = self.get_serializer(self.filter_queryset(self.get_queryset()), many=True).data
+        return table("prices", rows, (*PriceSerializer.Meta.fields, "long_context", "fast"))
 
 
 class Schema(SpectacularAPIView):

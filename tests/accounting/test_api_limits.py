@@ -1,5 +1,7 @@
 """Budgets in the REST API, and asking for more of them: who sees what, who may do what, what it does."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -106,6 +108,17 @@ def world() -> World:
 
 
 class TestBudgets:
+    def test_as_csv_all_visible_ones_are_one_table(self, world: World) -> None:
+        answer = world.call("alpha-owner", BUDGETS, format="csv", page_size=1)
+        assert answer["content-type"] == "text/csv; charset=utf-8"
+        rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+        assert {int(row["id"]) for row in rows} == {world.budgets[name].pk for name in ("team", "project", "key")}
+        row = next(row for row in rows if row["id"] == str(world.budgets["team"].pk))
+        assert (row["amount"], row["remaining"], row["soft"], row["hard"]) == ("100", "100", "[50]", "true")
+        assert json.loads(row["scope"])["name"] == "alpha"
+        refused = world.call("", BUDGETS, format="csv")
+        assert (refused.status_code, refused["content-type"]) == (401, "application/json")
+
     def test_a_budget_shows_exactly_the_fields_of_the_contract(self, world: World) -> None:
         row = world.budgets["team"]
         entry = next(each for each in world.call("admin", BUDGETS).json()["results"] if each["id"] == row.pk)

@@ -1,5 +1,8 @@
 """Rows of prices are added and never changed; processes read them whole; what had no price is listed until it has one."""
 
+import csv
+import io
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -211,6 +214,11 @@ def test_everybody_with_a_token_reads_prices() -> None:
     assert row["long_context"] == {"above": 5, **{name: str(value) for name, value in RATES.items()}}
     assert row["fast"] is None
     assert client.get("/api/v1/prices/", {"model": "claude-opus-5-5"}).json()["count"] == 1
+    table = client.get("/api/v1/prices/", {"shipped": "false"}, headers={"accept": "text/csv"})
+    assert table["content-type"] == "text/csv; charset=utf-8"
+    (row,) = csv.DictReader(io.StringIO(table.getvalue().decode()))
+    assert (row["model"], row["input"], row["shipped"], row["fast"]) == ("claude-x", "1", "false", "")
+    assert json.loads(row["long_context"])["above"] == 5
     assert Client().get("/api/v1/prices/").status_code == 401
     assert client.post("/api/v1/prices/", {}).status_code == 403
 
