@@ -210,7 +210,7 @@ TOLD = {
         raw(b"HTTP/1.1 200 Any\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{", Hang()),
         "timeout_error",
     ),
-    "no answer of the API": (reply(200, ["nothing"]), "api_error"),
+    "no answer of the API": (reply(200, b"[1]"), "api_error"),
 }
 
 
