@@ -59,7 +59,7 @@ class Nginx:
         folder.mkdir()
         self.port = free_port()
         site = placed("compose.conf", folder).replace("listen 8080;", f"listen 127.0.0.1:{self.port};")
-        servers = "".join(f"    server 127.0.0.1:{node} max_fails=1 fail_timeout=2s;\n" for node in nodes)
+        servers = "".join(f"    server 127.0.0.1:{node} max_fails=3 fail_timeout=2s;\n" for node in nodes)
         site, replaced = re.subn(r"^ *server gateway:8000 .*\n", servers, site, flags=re.MULTILINE)
         assert replaced == 1
         self.errors = folder / "error.log"
