@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -34,6 +34,7 @@ PAUSE = 1.0  # before Redis is tried again
 PATIENCE = 2.0  # with one answer of Redis
 MOST_WAITING = 1_000  # changes that wait for Redis; what is older goes
 LEAST_LOCK, MOST_LOCK = 1.0, 2.0  # seconds
+AGAIN = 0.2  # seconds until a task that does not end is cancelled once more
 
 _RENEW = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('pexpire',KEYS[1],ARGV[2]) end return 0"
 _FREE = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0"
@@ -65,8 +66,7 @@ class Sharing:
     async def stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end((task,), 10 * AGAIN)  # it ends its own tasks meanwhile
 
     async def claim(self, name: str, seconds: float) -> bool:
         """Whether this process may do what one of all is to do within that time; each may while Redis is away."""
@@ -119,9 +119,7 @@ class Sharing:
         finally:
             self._health.shared = False
             self._locks.clear()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks, AGAIN)
 
     async def _meet(self) -> None:
         """Takes what is open elsewhere; of what has changed here meanwhile the others are told later."""
@@ -202,6 +200,16 @@ class Sharing:
     def _lock_of(self, key: Key) -> str:
         digest = hashlib.blake2b("\0".join(key).encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
         return f"{self._lock}:{digest}"
+
+
+async def end(tasks: "Iterable[asyncio.Task[None]]", again: float) -> None:
+    """Cancels the tasks and waits for them. A cancellation that gets lost on its way, as can happen inside the client's
+    reading with a time limit, is said again after `again` seconds: whoever waited for such a task would wait for ever."""
+    running = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=again)
 
 
 async def _published(subscription: Any) -> AsyncIterator[bytes]:

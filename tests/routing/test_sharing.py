@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from routing.health import Health
-from routing.proxy.sharing import Sharing, prefix_of
+from routing.proxy.sharing import Sharing, end, prefix_of
 from routing.targets import CredentialConf, ProviderConf, RouteConf, TargetConf
 from tests.harness import Cable
 
@@ -152,3 +152,20 @@ async def test_without_redis_each_process_goes_by_itself_and_shares_again_by_its
     events = [line["event"] for line in lines]
     assert [event for event in events if event.startswith("Redis is away")] == [events[0]]
     assert sum(event.startswith("Redis is back") for event in events) == 1
+
+
+async def test_a_task_ends_though_its_first_cancellation_is_lost() -> None:
+    lost: list[str] = []
+
+    async def reads() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.append("once")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(reads())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end((task,), 0.01)
+    assert (task.cancelled(), lost) == (True, ["once"])
