@@ -5,7 +5,7 @@ When everything fails at once, retries multiply the load on whatever is still up
 
 SHARE = 0.2  # of the requests in the window
 FLOOR = 30  # further calls in any window: as many as a client sends at once when it counts (Claude Code 2.1.330)
-QUIET = 2  # so few requests that wait for an answer at the same time are no storm: they may be tried again freely
+QUIET = 1  # a request that waits for its answer alone is no storm: it may be tried again freely
 SECONDS = 10  # the window
 
 

@@ -36,11 +36,13 @@ log = logger(__name__)
 
 
 class Checks:
-    """`claim(name, seconds)` says whether this process may do a thing that one of all processes is to do in that time."""
+    """`claim(name, seconds)` says whether this process may do a thing that one of all processes is to do in that time;
+    `settle` prices what a check has used, as it does with every request."""
 
-    def __init__(self, house: House, claim: Claim) -> None:
+    def __init__(self, house: House, claim: Claim, settle: Callable[[Exchange], None]) -> None:
         self._house = house
         self._claim = claim
+        self._settle = settle
         self._checked: dict[tuple[str, str], float] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -120,7 +122,9 @@ class Checks:
             reason=REASON,
         )
         call = Call(ANTHROPIC, MESSAGES, "POST", b"/v1/messages", "", b"", [], "", _no_body)
-        exchange = Exchange(call=call, reply=Reply(_nowhere), entry=entry, keep=self._house.recorder.finished)
+        exchange = Exchange(
+            call=call, reply=Reply(_nowhere), entry=entry, keep=self._house.recorder.finished, settle=self._settle
+        )
         exchange.drains = True
         return exchange
 

@@ -119,7 +119,7 @@ class Runtime:
             prefix = prefix_of(settings.SECRET_KEY, str(settings.DATABASES["default"]["NAME"]))
             self._sharing = Sharing(self.house.health, settings.REDIS_URL, prefix)
             self._sharing.start()
-        self._checks = Checks(self.house, self._sharing.claim if self._sharing else _alone)
+        self._checks = Checks(self.house, self._sharing.claim if self._sharing else _alone, self.settle)
         await asyncio.to_thread(self.house.recorder.start)
         # Budgets are filled from the records: first those of a process that was killed.
         await asyncio.to_thread(self.house.recorder.wait_for_the_dead, ADOPTION_SECONDS)

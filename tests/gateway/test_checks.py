@@ -44,6 +44,7 @@ def test_a_broken_target_is_found_sound_again_without_a_client(own_gateway: OwnG
         good, bad = checks(gateway)[0], checks(gateway)[-1]
         assert (good["outcome"], good["team"], good["provider"], good["alias"]) == ("served", "", MAIN, "m1")
         assert good["tokens"]["output"] == 5
+        assert float(good["cost_usd"]) > 0
         assert (bad["outcome"], bad["status"], len(bad["attempts"])) == ("upstream_error", 500, 1)
         count = called(provider, "m1")
         assert gateway.post(ask()).status == 200

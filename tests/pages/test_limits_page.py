@@ -4,11 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounting.models import AuditEvent, Budget, OrganizationSettings, RateLimit, RequestRecord
+from accounting.models import AuditEvent, Budget, LedgerEntry, OrganizationSettings, RateLimit, RequestRecord
 from tests.pages.conftest import World
 from tests.pages.page_form import fields_of
 
@@ -54,7 +55,10 @@ def test_what_is_no_budget_is_refused_with_a_sentence(
 
 
 def test_the_list_and_the_page_show_what_is_used_now(world: World, console: Client) -> None:
-    RequestRecord.objects.filter(pk=world.record.pk).update(cost_usd=Decimal(450), started_at=timezone.now())
+    now = timezone.now()
+    RequestRecord.objects.filter(pk=world.record.pk).update(cost_usd=Decimal(450), started_at=now)
+    LedgerEntry.objects.filter(pk=world.line.pk).update(cost_usd=Decimal(450), at=now, team="platform")
+    call_command("rebuild_rollups")
     for address in ("/admin/accounting/budget/", reverse("admin:accounting_budget_change", args=[world.budget.pk])):
         page = console.get(address).content.decode()
         assert "90 %" in page

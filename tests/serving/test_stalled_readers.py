@@ -13,6 +13,8 @@ from tests.harness import KEYS, Gateway, Template, send, standard_config, wait_u
 
 pytestmark = pytest.mark.server
 MIB = 1024 * 1024
+KERNEL = 12 * MIB  # what the buffers of two sockets hold for one stream, at most
+ITSELF = 4096  # KiB that a process grows by, whatever is not read
 
 
 @pytest.mark.parametrize(("server", "readers"), [("serve", 100), ("runserver", 10)])
@@ -34,9 +36,9 @@ def test_memory_does_not_grow_with_what_is_not_read(
         for request in requests:
             assert request.stalled.wait(20), "the gateway goes on reading for a client that does not"
         sent = wait_until(lambda: at_rest(requests), timeout=30, what="all upstreams to come to rest")
-        assert sent < readers * 8 * MIB
+        assert sent < readers * KERNEL
         grown = gateway.resident_kib() - before
-        assert grown < readers * 1024, f"{grown} KiB for {readers} stalled readers"
+        assert grown < readers * 1024 + ITSELF, f"{grown} KiB for {readers} stalled readers"
         for _ in range(3):
             assert gateway.post(ask(stream=True)).status == 200
         head = clients[0].head()
