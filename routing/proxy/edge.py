@@ -50,8 +50,13 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
         exchange.task = task
         runtime.running.add(exchange)
-        task.add_done_callback(lambda _: runtime.running.discard(exchange))
+        task.add_done_callback(lambda _: _over(exchange, runtime))
         await _accompany(task, exchange, body, receive)
+
+
+def _over(exchange: Exchange, runtime: Runtime) -> None:
+    runtime.running.discard(exchange)
+    exchange.let_go()
 
 
 async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body, receive: Receive) -> None:

@@ -130,6 +130,12 @@ class Exchange:
             self.cause = cause
             self.task.cancel()
 
+    def let_go(self) -> None:
+        """Its task has ended: nothing points in a circle any more, so all of it is freed at once. What the collector would have
+        to find stays for minutes, because full collections are rare (routing/serving.py)."""
+        self.task = None
+        self.may_spend = None
+
     def milliseconds(self) -> float:
         return round((time.monotonic() - self.started) * 1000, 3)
 
