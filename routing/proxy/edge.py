@@ -30,6 +30,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+INSIDER = (
+    "gateway.insider"  # in the scope of a call from within this process: a Grant. No client can put anything there.
+)
+
 log = logger(__name__)
 
 
@@ -224,6 +228,7 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         read_body=body.read,
         action=where.action,
         scheme=_scheme(scope, runtime),
+        insider=scope.get(INSIDER),
     )
     entry = Entry(
         request_id=new_request_id(),

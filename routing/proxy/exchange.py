@@ -64,6 +64,9 @@ class Call:
     read_body: Callable[[], Awaitable[bytes]]
     action: str = ""  # what is asked of the subject, where an operation has several
     scheme: str = "http"
+    insider: Grant | None = (
+        None  # who asks, where this process itself vouches for them: a person signed in to the dashboard
+    )
 
 
 @dataclass(slots=True, eq=False)
