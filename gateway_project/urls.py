@@ -14,3 +14,8 @@ urlpatterns = [
     path("api/v1/", include("routing.api.urls")),
     path("", include("routing.pages.urls")),
 ]
+
+handler400 = "gateway_project.errors.bad_request"
+handler403 = "gateway_project.errors.permission_denied"
+handler404 = "gateway_project.errors.page_not_found"
+handler500 = "gateway_project.errors.server_error"
