@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DataError, OperationalError, connection
 
 from accounting.models.money import PLACES
 from accounting.money.periods import Unit
 
 STORING, RATING = 0x6C6564, 0x726174  # keys of PostgreSQL's advisory locks: roll-ups, and re-ratings
+LARGEST = 2**63 - 1  # whole number of a column
 _KEPT: dict[Unit, tuple[int, str]] = {"hour": (13, ":00:00"), "day": (10, " 00:00:00"), "month": (7, "-01 00:00:00")}
 
 
@@ -79,6 +80,36 @@ def fits(column: str, pattern: str) -> tuple[str, str]:
 def least_greatest(value: str, most: str) -> str:
     """A number kept between zero and `most`."""
     return f"min(max({value}, 0), {most})" if in_sqlite() else f"least(greatest({value}, 0), {most})"
+
+
+def bounded_sum(value: str, most: int) -> str:
+    """The sum of whole numbers, or `most` (or as much below zero) where it is beyond that. SQLite, which refuses to add up
+    what a column cannot hold, adds up halves and puts them together."""
+    if not in_sqlite():
+        return f"least(greatest(SUM({value}), -{most}), {most})"
+    if most != LARGEST:
+        return f"min(max({bounded_sum(value, LARGEST)}, -{most}), {most})"
+    low = f"SUM(({value}) & 4294967295)"
+    high = f"(SUM(({value}) >> 32) + ({low} >> 32))"
+    return (
+        f"CASE WHEN {high} > 2147483647 THEN {LARGEST} WHEN {high} < -2147483648 THEN -{LARGEST} "
+        f"ELSE ({high} << 32) | ({low} & 4294967295) END"
+    )
+
+
+def bounded_addition(kept: str, added: str, most: int) -> str:
+    """The same of two numbers. SQLite would go on with a rounded one."""
+    return (
+        f"CASE WHEN {added} > 0 AND {kept} > {most} - {added} THEN {most} "
+        f"WHEN {added} < 0 AND {kept} < -{most} - {added} THEN -{most} ELSE {kept} + {added} END"
+    )
+
+
+def overflows(error: Exception) -> bool:
+    """Whether a sum was larger than its column, or one of several values that no column holds."""
+    if isinstance(error, OperationalError):
+        return str(error) == "integer overflow"  # SQLite's word
+    return isinstance(error, DataError)
 
 
 def lock_shared() -> None:

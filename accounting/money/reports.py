@@ -4,22 +4,27 @@ Long stretches come from months and days, so a year costs little more than a day
 used where the question names none of those.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import OperationalError
+
 from accounting.money.contributions import MONEY, NAMES, TOTALS, Statement, contributions
 from accounting.money.dialect import (
+    LARGEST,
     among,
     beginning,
+    bounded_sum,
     fits,
     listed_moments,
     local_day,
     moment,
     noon,
+    overflows,
     read_moment,
     read_money,
     tag,
@@ -102,10 +107,14 @@ class UsageRow:
 def usage(question: Question, *, limit: int | None = None, offset: int = 0) -> tuple[list[UsageRow], int]:
     """Rows ordered by their group, and how many there are in all. Raises BadQuestion."""
     statement = _statement(question)
-    page, parameters = "", statement.parameters
-    if limit is not None:
-        page, parameters = " LIMIT %s OFFSET %s", (*parameters, limit, offset)
-    rows = Statement(statement.sql + page, parameters).run()
+    page, place = ("", ()) if limit is None else (" LIMIT %s OFFSET %s", (limit, offset))
+    try:
+        rows = Statement(statement.sql + page, (*statement.parameters, *place)).run()
+    except OperationalError as error:
+        if not overflows(error):
+            raise
+        statement = _statement(question, summed=_bounded)
+        rows = Statement(statement.sql + page, (*statement.parameters, *place)).run()
     if rows:
         return [_row(question, row) for row in rows], int(rows[0][-1])
     if offset:
@@ -128,16 +137,32 @@ def each_usage(question: Question, size: int = 20_000) -> Iterator[UsageRow]:
 def total_cost(question: Question) -> Decimal:
     """Dollars, adjustments included."""
     facts = _facts(question, ("cost_usd", "adjustment_usd"))
-    sql = f"SELECT SUM(cost_usd + adjustment_usd) FROM ({facts.sql}) AS facts"
-    return read_money(Statement(sql, facts.parameters).run()[0][0])
+    sql = f"SELECT SUM(cost_usd), SUM(adjustment_usd) FROM ({facts.sql}) AS facts"
+    try:
+        found = Statement(sql, facts.parameters).run()
+    except OperationalError as error:
+        if not overflows(error):
+            raise
+        sql = f"SELECT {_bounded('cost_usd')}, {_bounded('adjustment_usd')} FROM ({facts.sql}) AS facts"
+        found = Statement(sql, facts.parameters).run()
+    return sum((read_money(value) for value in found[0]), Decimal(0))
 
 
-def _statement(question: Question) -> Statement:
+def _plain(measure: str) -> str:
+    return f"SUM({measure})"
+
+
+def _bounded(measure: str) -> str:
+    """For SQLite, which gives up where a sum is beyond what a column holds."""
+    return bounded_sum(measure, LARGEST)
+
+
+def _statement(question: Question, summed: Callable[[str], str] = _plain) -> Statement:
     if question.by_local_day:
         _whole_hours(question)
     facts = _facts(question, _NEEDED)
     columns, given = _groups(question)
-    sums = ", ".join(f"coalesce(SUM(facts.{name}), 0)" for name in _NEEDED)
+    sums = ", ".join(f"coalesce({summed(f'facts.{name}')}, 0)" for name in _NEEDED)
     places = ", ".join(str(place + 1) for place in range(len(columns)))
     grouped = f" GROUP BY {places}{_something(question)} ORDER BY {places}" if columns else ""
     named = any(name not in TIMES for name in question.group_by)
@@ -196,7 +221,7 @@ def _stretch(stretch: Stretch, levels: dict[Unit, Level], measures: tuple[str, .
     bucket = f"{beginning('day', given_bucket) if shortened else given_bucket} AS bucket"
     columns = ", ".join(("dimension_id", bucket, *measures))
     if stretch.unit is None:
-        added = contributions(between(stretch.start or _EARLIEST, stretch.end or _LATEST))
+        added = contributions(between(stretch.start or _EARLIEST, stretch.end or _LATEST), bounded=True)
         return Statement(f"SELECT {columns} FROM ({added.sql}) AS added WHERE true", added.parameters)
     bounds = [("bucket >= %s", stretch.start), ("bucket < %s", stretch.end)]
     given = [(text, moment(value)) for text, value in bounds if value is not None]
