@@ -1,13 +1,14 @@
 """The words in which SQLite and PostgreSQL differ, where roll-ups are computed by the database itself."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, transaction
 
 from accounting.models.money import PLACES
 from accounting.money.periods import Unit
@@ -112,6 +113,23 @@ def overflows(error: Exception) -> bool:
     return isinstance(error, DataError)
 
 
+def kept_apart() -> str:
+    """Before a part of a statement that is wanted whole: else PostgreSQL plans for the few rows of a page."""
+    return "" if in_sqlite() else "MATERIALIZED "
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """For questions that add up much: sums stay in memory, and no time goes into compiling."""
+    if in_sqlite():
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+        yield
+
+
 def lock_shared() -> None:
     """Until the end of the transaction no roll-up is rebuilt. SQLite has one writer at a time anyway."""
     _lock("SELECT pg_advisory_xact_lock_shared(%s)", STORING)
@@ -131,7 +149,7 @@ def _lock(statement: str, key: int) -> None:
 # -- values that raw statements take and give
 
 
-def listed(values: Sequence[str] | Sequence[int]) -> Any:
+def listed(values: Sequence[str] | Sequence[int] | Sequence[UUID]) -> Any:
     """A list of texts or numbers as a parameter."""
     if not in_sqlite():
         return list(values)
