@@ -15,6 +15,10 @@ from accounting.money.periods import Unit
 
 STORING, RATING = 0x6C6564, 0x726174  # keys of PostgreSQL's advisory locks: roll-ups, and re-ratings
 LARGEST = 2**63 - 1  # whole number of a column
+_READING = (
+    "SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true), "
+    "set_config('effective_io_concurrency', '0', true)"
+)
 _KEPT: dict[Unit, tuple[int, str]] = {"hour": (13, ":00:00"), "day": (10, " 00:00:00"), "month": (7, "-01 00:00:00")}
 
 
@@ -120,13 +124,14 @@ def kept_apart() -> str:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """For questions that add up much: sums stay in memory, and no time goes into compiling."""
+    """For questions that add up much: sums stay in memory, no time goes into compiling, and none into asking the system to
+    fetch pages that it has in memory (a tenth of the time of a tag's year)."""
     if in_sqlite():
         yield
         return
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+            cursor.execute(_READING)
         yield
 
 
