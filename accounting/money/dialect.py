@@ -103,7 +103,9 @@ def bounded_sum(value: str, most: int) -> str:
 
 
 def bounded_addition(kept: str, added: str, most: int) -> str:
-    """The same of two numbers. SQLite would go on with a rounded one."""
+    """The same of two numbers. SQLite goes on with a rounded one, which is beyond the bound as well."""
+    if in_sqlite():
+        return f"max(min({kept} + {added}, {most}), -{most})"
     return (
         f"CASE WHEN {added} > 0 AND {kept} > {most} - {added} THEN {most} "
         f"WHEN {added} < 0 AND {kept} < -{most} - {added} THEN -{most} ELSE {kept} + {added} END"
