@@ -50,10 +50,11 @@ COST = f"({TOKENS[0]} * 3 + {TOKENS[1]} * 15 + {TOKENS[2]} * 0.3 + {TOKENS[3]} *
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many lines, and when the year begins."""
+    """How many lines, and when the year begins. Lines of the last days only: the roll-ups are those of all of them."""
 
     lines: int
     start: datetime
+    days_of_lines: int = DAYS
 
     @property
     def per_hour(self) -> int:
@@ -106,11 +107,11 @@ def generate(url: str, plan: Plan) -> None:
             db.execute(f"SET {setting}".encode())
         kept = {table: _without_indexes(db, table) for table in ("accounting_ledgerentry", "accounting_hourlyusage")}
         _names(db)
-        for day in range(DAYS):
+        for day in range(DAYS - plan.days_of_lines, DAYS):
             db.execute(_lines(plan, day).encode())
             if day % 30 == 29:
                 _say(f"{day + 1} days of lines")
-        for day in range(DAYS - DAYS_OF_RECORDS, DAYS):
+        for day in range(DAYS - min(plan.days_of_lines, DAYS_OF_RECORDS), DAYS):
             db.execute(_records(plan, day).encode())
         _rollups(db, plan)
         _say("roll-ups")
@@ -389,6 +390,7 @@ def run(plan: Plan, server: str) -> dict[str, Any]:
         now = plan.start + timedelta(days=DAYS)
         return {
             "lines": plan.per_hour * HOURS,
+            "days_of_lines": plan.days_of_lines,
             "size_mib": int(row[0]) if row else 0,
             "queries": measure(now),
             "ingestion": ingestion({"full": full, "empty": empty}),
@@ -399,6 +401,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=50_000_000)
     parser.add_argument("--server", default=SERVER, help="a PostgreSQL server on which databases may be made")
+    parser.add_argument(
+        "--days-of-lines",
+        type=int,
+        default=DAYS,
+        help="write the lines of the last days only, beside all roll-ups: questions of usage cost what they cost with all",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
         os.environ |= {"GATEWAY_DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "gateway_project.settings"}
@@ -408,7 +416,7 @@ def main() -> None:
 
         django.setup()
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        result = run(Plan(options.lines, now - timedelta(days=DAYS)), options.server)
+        result = run(Plan(options.lines, now - timedelta(days=DAYS), options.days_of_lines), options.server)
     result["at"] = datetime.now(UTC).isoformat()
     file = ROOT / "bench/results" / f"ledger-{datetime.now(UTC):%Y-%m-%dT%H%M}.json"
     file.parent.mkdir(exist_ok=True)

@@ -52,7 +52,12 @@ _PARAMETERS = [
 class UsageSerializer(serializers.Serializer[Any]):
     """The values that were grouped by, each under its name, and the sums."""
 
-    requests = serializers.IntegerField(help_text="Requests, whatever became of them.")
+    requests = serializers.IntegerField(
+        help_text=(
+            "Requests, whatever became of them; each counts once, at the provider and model of its record. A model that was "
+            "only called beside another one (an advisor, a fallback attempt that failed) has tokens and dollars, and 0 here."
+        )
+    )
     errors = serializers.IntegerField(help_text="Requests that ended as upstream_error or shut_down.")  # type: ignore[assignment]
     refused = serializers.IntegerField(help_text="Requests that the gateway refused.")
     estimated = serializers.IntegerField(help_text="Requests whose counts were estimated.")

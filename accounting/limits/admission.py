@@ -13,7 +13,7 @@ from typing import Protocol
 
 from accounting.limits.book import BudgetLine, Limits, Plan, fits
 from accounting.limits.counters import BudgetState, Counters, Decision, Settlement, Verdict, Wish, is_slot, wanted
-from accounting.limits.estimate import Estimator, FlatPrices, Guess, Prices, UnitPrices
+from accounting.limits.estimate import Estimator, Guess, Prices, UnitPrices
 from accounting.limits.queues import MOST_PATIENCE, MOST_WAITING, Queue
 from accounting.limits.refusal import LimitReached, budget_reached, rate_reached
 from accounting.limits.terms import INPUT_TOKENS, OUTPUT_TOKENS
@@ -106,12 +106,12 @@ class Admission:
         counters: Counters,
         *,
         process: str,
-        prices: Prices | None = None,
+        prices: Prices,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = counters
-        self.prices: Prices = prices or FlatPrices()
+        self.prices = prices
         self.estimator = Estimator()
         self._process = process
         self._numbers = itertools.count(1)

@@ -42,16 +42,6 @@ class Prices(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FlatPrices:
-    """One price for all models: what an unknown one costs."""
-
-    prices: UnitPrices = UnitPrices(input=15_000, output=75_000)
-
-    def ceiling(self, models: tuple[tuple[str, str], ...]) -> UnitPrices:
-        return self.prices
-
-
-@dataclass(frozen=True, slots=True)
 class Guess:
     """`full` is the cost without what experience takes off; `informed` whether there was any experience."""
 

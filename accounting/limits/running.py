@@ -30,17 +30,17 @@ log = logger(__name__)
 
 
 class RunningLimits:
-    """`book` gives the limits in force; `behind` how many records are not stored yet; `workers` how many processes there
-    are at the start."""
+    """`book` gives the limits in force, `prices` the dearest rates that a request can cost; `behind` how many records are
+    not stored yet; `workers` how many processes there are at the start."""
 
     def __init__(
         self,
         book: Callable[[], LimitBook],
         *,
+        prices: Prices,
         redis_url: str = "",
         workers: int = 1,
         behind: Callable[[], int] = lambda: 0,
-        prices: Prices | None = None,
         spent_by: SpentBy = spent_by_ledger,
         clock: Callable[[], float] = time.time,
     ) -> None:

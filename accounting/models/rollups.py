@@ -101,7 +101,25 @@ class DailyUsage(_Facts):
 
 
 class MonthlyUsage(_Facts):
+    """Its counts are wider than those of hours and days: at 830 requests a second, a month has two thousand million."""
+
     pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    requests = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    refused = models.BigIntegerField()
+    estimated = models.BigIntegerField()
+    ttft_count = models.BigIntegerField()
+    ttft_100 = models.BigIntegerField()
+    ttft_200 = models.BigIntegerField()
+    ttft_400 = models.BigIntegerField()
+    ttft_700 = models.BigIntegerField()
+    ttft_1000 = models.BigIntegerField()
+    ttft_1500 = models.BigIntegerField()
+    ttft_2500 = models.BigIntegerField()
+    ttft_5000 = models.BigIntegerField()
+    ttft_10000 = models.BigIntegerField()
+    ttft_20000 = models.BigIntegerField()
+    ttft_60000 = models.BigIntegerField()
 
     class Meta:
         indexes = [models.Index(fields=["bucket"], name="monthly_usage_bucket")]

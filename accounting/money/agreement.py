@@ -9,8 +9,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from accounting.models import UsageDimension
+from accounting.models import RequestRecord, UsageDimension
 from accounting.models.ledger import ADJUSTMENT
+from accounting.money.bulk import limit_of
 from accounting.money.contributions import (
     LINES,
     MEASURES,
@@ -22,7 +23,16 @@ from accounting.money.contributions import (
     contributions,
     summed,
 )
-from accounting.money.dialect import beginning, identity, moment, read_identity, read_moment, read_money
+from accounting.money.dialect import (
+    LARGEST,
+    beginning,
+    identity,
+    in_sqlite,
+    moment,
+    read_identity,
+    read_moment,
+    read_money,
+)
 from accounting.money.periods import Unit, floor, following
 from accounting.money.rebuild import between, bounds, next_occupied
 from accounting.money.rollups import (
@@ -130,8 +140,11 @@ def _plain(name: str, value: Any) -> str:
 
 
 def _hours(level: Level, start: datetime, end: datetime) -> Iterator[Difference]:
-    source = contributions(between(start, end))
-    sql = f"SELECT {level.by} AS dimension_id, hour AS bucket, {summed()} FROM ({source.sql}) AS added GROUP BY 1, 2"
+    source = contributions(between(start, end), bounded=True)
+    sql = (
+        f"SELECT {level.by} AS dimension_id, hour AS bucket, {summed(most=level.most)} FROM ({source.sql}) AS added "
+        "GROUP BY 1, 2"
+    )
     yield from _facts(level, Statement(sql, source.parameters), start, end)
 
 
@@ -139,7 +152,7 @@ def _sums(level: Level, source: Level, start: datetime, end: datetime) -> Iterat
     """A day out of its hours, a month out of its days."""
     unit: Unit = level.unit
     sql = (
-        f"SELECT dimension_id, {beginning(unit, 'bucket')} AS bucket, {summed()} FROM {source.table} "
+        f"SELECT dimension_id, {beginning(unit, 'bucket')} AS bucket, {summed(most=level.most)} FROM {source.table} "
         "WHERE bucket >= %s AND bucket < %s GROUP BY 1, 2"
     )
     yield from _facts(level, Statement(sql, (moment(start), moment(end))), start, end)
@@ -147,7 +160,7 @@ def _sums(level: Level, source: Level, start: datetime, end: datetime) -> Iterat
 
 def _outcomes(start: datetime, end: datetime) -> Iterator[Difference]:
     columns = ("dimension_id", "bucket", "outcome", "reason", "requests")
-    source = contributions(between(start, end))
+    source = contributions(between(start, end), bounded=True)
     computed = Statement(
         "SELECT totals_id AS dimension_id, hour AS bucket, outcome, reason, SUM(requests) AS requests "
         f"FROM ({source.sql}) AS added WHERE outcome NOT IN ('', 'served') GROUP BY 1, 2, 3, 4",
@@ -164,7 +177,7 @@ def _outcomes(start: datetime, end: datetime) -> Iterator[Difference]:
 
 def _lines(start: datetime, end: datetime) -> Iterator[Difference]:
     """Records whose lines do not add up to them, or which cost something and have none."""
-    sums = ", ".join(f"SUM(l.{name}) AS {name}" for name in SHARED)
+    sums = summed(SHARED, _most_of_a_record())
     differing = " OR ".join(f"r.{name} <> lines.{name}" for name in SHARED)
     period = (moment(start), moment(end))
     sql = (
@@ -179,6 +192,13 @@ def _lines(start: datetime, end: datetime) -> Iterator[Difference]:
         else:
             what = f"tokens or cost differ: {read_money(recorded):f} recorded, {read_money(ledger):f} in the ledger"
             yield Difference(f"record {name}", what)
+
+
+def _most_of_a_record() -> dict[str, int]:
+    """What a record's columns hold, to which its own sums were cut."""
+    fields = {name: RequestRecord._meta.get_field(name) for name in SHARED if name not in MONEY}
+    limits = {name: limit_of(field) or LARGEST for name, field in fields.items()}
+    return limits | dict.fromkeys(MONEY & set(SHARED), LARGEST) if in_sqlite() else limits
 
 
 def _strays(start: datetime, end: datetime) -> Iterator[Difference]:

@@ -31,13 +31,14 @@ _NAMES_OF_RECORD = tuple("upstream_model" if name == "model" else name for name 
 _KEPT_OF_RECORD = ("request_id", "started_at", "outcome", "reason", "estimated", "ttft_ms", "session_id")
 
 
-def insert_all(entries: Sequence[Entry]) -> None:
-    """Stores what is not stored yet. Raises ValueError for what has to be made fit before, and whatever the database raises."""
+def insert_all(entries: Sequence[Entry], *, bounded: bool = False) -> None:
+    """Stores what is not stored yet; `bounded` as in `rollups.add`. Raises ValueError for what has to be made fit before, and
+    whatever the database raises."""
     payload = _payload(entries)
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(_PREPARED)
-        cursor.execute(statement(), [payload.decode()])
+        cursor.execute(statement(bounded), [payload.decode()])
 
 
 def _payload(entries: Sequence[Entry]) -> bytes:
@@ -53,8 +54,8 @@ def _payload(entries: Sequence[Entry]) -> bytes:
     return b"[%s]" % encoded
 
 
-@lru_cache(maxsize=1)
-def statement() -> bytes:
+@lru_cache(maxsize=2)
+def statement(bounded: bool) -> bytes:
     """The parameter is a JSON array of entries; an entry leaves out what has its default."""
     chosen = Chosen("true", (), "true", (), records_in="stored", lines_in="posted")
     steps = [
@@ -63,7 +64,7 @@ def statement() -> bytes:
         f"stored AS ({_records()})",
         f"posted AS ({_lines()})",
         f"{PART} AS MATERIALIZED ({identified(contributed(chosen)).sql})",
-        *(f"step{number} AS ({part})" for number, part in enumerate(parts())),
+        *(f"step{number} AS ({part})" for number, part in enumerate(parts(bounded=bounded))),
     ]
     return f"WITH {', '.join(steps)} SELECT 1".encode()
 

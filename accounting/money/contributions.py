@@ -15,7 +15,7 @@ from django.db import connection
 from accounting.models import LedgerEntry, RequestRecord
 from accounting.models.ledger import ADJUSTMENT
 from accounting.models.rollups import TTFT_BOUNDS
-from accounting.money.dialect import beginning, identity, least_greatest, no_tags
+from accounting.money.dialect import LARGEST, beginning, bounded_sum, identity, in_sqlite, least_greatest, no_tags
 
 NAMES = ("team", "project", "key", "key_prefix", "user", "alias", "provider", "model", "tags")
 TOTALS = frozenset({"team", "project", "alias", "provider", "model"})  # the names that totals are kept by
@@ -56,10 +56,10 @@ class Statement:
             return list(cursor.fetchall()) if cursor.description else []
 
 
-def contributions(chosen: Chosen) -> Statement:
+def contributions(chosen: Chosen, *, bounded: bool = False) -> Statement:
     """One row for each chosen record and line: `dimension_id`, `totals_id`, the names, `hour`, `outcome`, `reason`, and
-    what it adds to each measure."""
-    return identified(_each(chosen))
+    what it adds to each measure. `bounded`: even if a record's lines come to more than a column holds."""
+    return identified(_each(chosen, bounded))
 
 
 def contributed(chosen: Chosen) -> Statement:
@@ -86,13 +86,14 @@ def identified(source: Statement) -> Statement:
     return Statement(sql, source.parameters)
 
 
-def _each(chosen: Chosen) -> Statement:
-    sql = f"{_records(chosen)} UNION ALL {_lines(chosen)}"
+def _each(chosen: Chosen, bounded: bool = False) -> Statement:
+    sql = f"{_records(chosen, bounded)} UNION ALL {_lines(chosen)}"
     return Statement(sql, (*chosen.lines_with, *chosen.records_with, *chosen.lines_with))
 
 
-def _records(chosen: Chosen) -> str:
-    sums = ", ".join(f"SUM(l.{name}) AS {name}" for name in SHARED)
+def _records(chosen: Chosen, bounded: bool) -> str:
+    split = bounded and in_sqlite()  # PostgreSQL's sums have no bound
+    sums = ", ".join(f"{bounded_sum(f'l.{name}', LARGEST) if split else f'SUM(l.{name})'} AS {name}" for name in SHARED)
     lines = f"SELECT l.request_id, {sums} FROM {chosen.lines_in} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
     measures = {
         "requests": "1",
@@ -142,5 +143,9 @@ def _histogram(column: str) -> dict[str, str]:
     return found
 
 
-def summed(names: Sequence[str] = MEASURES) -> str:
-    return ", ".join(f"SUM({name}) AS {name}" for name in names)
+def summed(names: Sequence[str] = MEASURES, most: Mapping[str, int] | None = None) -> str:
+    """Sums; of the measures in `most` no more than that."""
+    bounds = most or {}
+    return ", ".join(
+        f"{bounded_sum(name, bounds[name]) if name in bounds else f'SUM({name})'} AS {name}" for name in names
+    )

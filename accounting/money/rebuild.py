@@ -77,7 +77,7 @@ def _hour(start: datetime) -> None:
         lock_alone()
         for table in (*(level.table for level in HOURLY), OUTCOMES):
             _clear(table, start)
-        add(between(start, end), HOURLY)
+        add(between(start, end), HOURLY, bounded=True)
 
 
 def _from_smaller(start: datetime, unit: Unit) -> None:
@@ -100,7 +100,7 @@ def _sum(level: Level, source: Level, start: datetime, end: datetime) -> None:
     typed = "%s" if connection.vendor == "sqlite" else "%s::timestamptz"
     sql = (
         f"INSERT INTO {level.table} (dimension_id, bucket, {', '.join(MEASURES)}) "
-        f"SELECT dimension_id, {typed}, {summed()} FROM {source.table} WHERE bucket >= %s AND bucket < %s "
+        f"SELECT dimension_id, {typed}, {summed(most=level.most)} FROM {source.table} WHERE bucket >= %s AND bucket < %s "
         "GROUP BY dimension_id"
     )
     Statement(sql, (at, at, moment(end))).run()

@@ -155,7 +155,7 @@ def _adjust(run: Rerating, differing: Sequence[_Differing], now: datetime) -> No
         for each in differing
     ]
     if made := insert_adjustments(corrections, run, now):
-        add_stored((), made)
+        add_stored((), made, bounded=True)
 
 
 def _count(found: dict[tuple[str, str], Change], differing: Sequence[_Differing]) -> None:

@@ -24,6 +24,7 @@ from accounting.models import LedgerEntry
 from accounting.models.money import MOST
 from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, insert_lines, limit_of
 from accounting.money.bulk_postgres import LATEST, insert_all
+from accounting.money.dialect import overflows
 from accounting.money.entry import Entry, Line
 from accounting.money.rollups import add_stored
 
@@ -49,22 +50,28 @@ def _store(entries: Sequence[Entry]) -> None:
         store_at_once(entries)
     except (DataError, IntegrityError, ValueError, ArithmeticError):
         store_row_by_row(entries)
+    except OperationalError as error:
+        if not overflows(error):
+            raise
+        store_row_by_row(entries)
 
 
-def store_at_once(entries: Sequence[Entry]) -> None:
-    """Everything in one transaction; only records that were not there before bring lines, and count in roll-ups."""
+def store_at_once(entries: Sequence[Entry], *, bounded: bool = False) -> None:
+    """Everything in one transaction; only records that were not there before bring lines, and count in roll-ups.
+    `bounded`: sums that no column holds stop at the largest number that one does."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            insert_all(entries)
+            insert_all(entries, bounded=bounded)
             return
         stored = insert(entries)
         if stored:
-            add_stored(stored, insert_lines(entries, stored))
+            add_stored(stored, insert_lines(entries, stored), bounded=bounded)
 
 
 def store_row_by_row(entries: Sequence[Entry]) -> None:
-    """The slow way, for a batch with a value that the database would refuse as it is: each value is looked at here."""
-    store_at_once([fitting(entry) for entry in entries])
+    """The slow way, for a batch with a value that the database would refuse as it is: each value is looked at here, and no sum
+    is too large."""
+    store_at_once([fitting(entry) for entry in entries], bounded=True)
 
 
 def fitting(entry: Entry) -> Entry:

@@ -12,7 +12,7 @@ import pytest
 
 from accounting.access.patterns import matches
 from accounting.money.entry import Entry
-from accounting.money.periods import ceiling, floor, following, stretches
+from accounting.money.periods import Stretch, ceiling, floor, following, stretches
 from accounting.money.reports import FIGURES, GROUPS, BadQuestion, Question, each_usage, usage
 from accounting.money.spending import spent
 from accounting.money.store import store_records
@@ -202,6 +202,11 @@ def test_days_of_a_zone_need_a_period() -> None:
         usage(Question(("day",), SINCE, None, zone="Europe/Berlin"))
 
 
+def _counted(stretch: Stretch, probe: datetime) -> int:
+    inside = (stretch.start is None or stretch.start <= probe) and (stretch.end is None or probe < stretch.end)
+    return (-1 if stretch.minus else 1) * inside
+
+
 class TestStretches:
     def test_cover_a_period_once_with_the_largest_units(self) -> None:
         start, end = datetime(2026, 1, 30, 22, 15, tzinfo=UTC), datetime(2026, 4, 2, 1, 30, tzinfo=UTC)
@@ -233,6 +238,29 @@ class TestStretches:
             assert edges[-1] == end
             assert [each.start for each in found] == edges[:-1]
             assert all(each.start != each.end for each in found)
+
+    def test_take_a_unit_whole_of_which_little_is_missing(self) -> None:
+        start, end = datetime(2026, 1, 3, 22, 45, tzinfo=UTC), datetime(2026, 4, 2, 23, 50, tzinfo=UTC)
+        found = stretches(start, end, ("month", "day", "hour"), complement=True)
+        assert [(each.unit, each.minus, each.start, each.end) for each in found] == [
+            ("day", True, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC)),
+            (None, False, start, datetime(2026, 1, 3, 23, tzinfo=UTC)),
+            ("hour", False, datetime(2026, 1, 3, 23, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC)),
+            ("month", False, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)),
+            ("day", False, datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 3, tzinfo=UTC)),
+            (None, True, end, datetime(2026, 4, 3, tzinfo=UTC)),
+        ]
+
+    def test_that_are_taken_away_leave_each_moment_of_the_period_once(self) -> None:
+        random = Random(5)
+        moments = [START + timedelta(seconds=random.randrange(10**7)) for _ in range(14)]
+        moments += [floor(moments[0], "month"), ceiling(moments[1], "day"), floor(moments[2], "hour")]
+        probes = [START + timedelta(seconds=random.randrange(10**7)) for _ in range(400)]
+        for start, end in combinations(sorted(moments), 2):
+            found = stretches(start, end, ("month", "day", "hour"), complement=True)
+            near = [each + timedelta(seconds=s) for each in (start, end) for s in (-4000, -60, -1, 0, 1, 60, 4000)]
+            for probe in (*probes, *near):
+                assert sum(_counted(each, probe) for each in found) == (start <= probe < end), (start, end, probe)
 
     def test_without_bounds_are_one(self) -> None:
         assert [each.unit for each in stretches(None, None, ("month", "day", "hour"))] == ["month"]

@@ -28,6 +28,8 @@ from accounting.models import (
 from accounting.money.agreement import differences
 from accounting.money.entry import Entry
 from accounting.money.rebuild import rebuild
+from accounting.money.reports import Question, usage
+from accounting.money.spending import spent
 from accounting.money.store import store_records, store_row_by_row
 from tests.accounting.ledgers import START, day_of_requests, entry, line
 
@@ -146,6 +148,73 @@ def test_times_to_the_first_byte_are_summed_and_sorted_into_a_histogram(any_data
     row = HourlyUsage.objects.get()
     assert (row.ttft_count, row.ttft_us) == (5, 120_200_600)
     assert (row.ttft_100, row.ttft_200, row.ttft_60000) == (2, 1, 1)
+
+
+MOST = 2**63 - 1
+
+
+class TestSumsThatNoColumnHolds:
+    """They stop at the largest number that there is. No record is lost for them, and none waits in quarantine."""
+
+    def test_of_one_batch(self, any_database: str) -> None:
+        store_records([entry(name, line(0, tokens_input=MOST, cost_usd=Decimal(1))) for name in "abc"])
+        assert RequestRecord.objects.count() == LedgerEntry.objects.count() == 3
+        for table in TABLES:
+            assert table.objects.values_list("requests", "tokens_input", "cost_usd").get() == (3, MOST, 3)
+        assert differences() == []
+
+    def test_of_what_is_there_and_what_comes(self, any_database: str) -> None:
+        for number, name in enumerate("abc"):
+            store_records([entry(name, line(0, tokens_output=2**62, tokens_input=1, cost_usd=Decimal(1)))])
+            row = MonthlyUsage.objects.values_list("tokens_output", "tokens_input", "requests").get()
+            assert row == (min((number + 1) * 2**62, MOST), number + 1, number + 1)
+        before = picture()
+        rebuild()
+        assert picture() == before
+        assert differences() == []
+
+    def test_of_a_record_with_several_such_lines(self, any_database: str) -> None:
+        lines = [
+            line(number, tokens_input=2**62, web_searches=2**30, cost_usd=Decimal(1), model=f"m{number}")
+            for number in range(3)
+        ]
+        store_records([entry("a", *lines), entry("b", line(0, tokens_input=5), user="ada@example.org")])
+        assert RequestRecord.objects.filter(request_id="a").values_list("tokens_input", flat=True).get() == MOST
+        assert differences() == []
+        before = picture()
+        rebuild()
+        assert picture() == before
+
+    def test_of_counts(self, any_database: str) -> None:
+        store_records([entry("a", line(0), outcome="refused", reason="budget")])
+        full = 2**31 - 1
+        for table in TABLES:
+            table.objects.update(requests=full, refused=full)
+        HourlyOutcomes.objects.update(requests=full)
+        store_records([entry("b", line(0), outcome="refused", reason="budget")])
+        assert MonthlyUsage.objects.get().requests == full + 1  # months are wide enough
+        assert set(RequestRecord.objects.values_list("request_id", flat=True)) == {"a", "b"}
+        assert DailyUsage.objects.get().requests >= full
+        assert HourlyOutcomes.objects.get().requests >= full
+
+    def test_of_dollars_in_sqlite(self, any_database: str) -> None:
+        """Nine million dollars are all that its whole numbers hold; PostgreSQL has room for more."""
+        lines = [line(number, cost_usd=Decimal(8_000_000)) for number in range(2)]
+        store_records([entry("a", lines[0]), entry("b", lines[1])])
+        store_records([entry("c", line(0, cost_usd=Decimal(8_000_000)))])
+        most = Decimal(24_000_000) if any_database.startswith("postgres") else Decimal(MOST).scaleb(-12)
+        assert HourlyUsage.objects.get().cost_usd == most
+        assert RequestRecord.objects.count() == 3
+        assert differences() == []
+
+    def test_are_answered(self, any_database: str) -> None:
+        for name in "ab":
+            store_records([entry(name, line(0, tokens_input=MOST, cost_usd=Decimal(5_000_000)), user=name)])
+        rows, _ = usage(Question())
+        assert rows[0].sums["input"] >= MOST
+        assert rows[0].sums["requests"] == 2
+        assert spent(since=None) > 9_000_000
+        assert spent(since=START - timedelta(minutes=1), until=START + timedelta(minutes=1)) > 9_000_000
 
 
 class TestRebuild:

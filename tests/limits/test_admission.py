@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from accounting.limits.admission import Admission, Demand, Spent, Ticket
 from accounting.limits.book import Limits
 from accounting.limits.counters import Books
-from accounting.limits.estimate import FlatPrices, UnitPrices
+from accounting.limits.estimate import UnitPrices
 from accounting.limits.memory import MemoryCounters
 from accounting.limits.redis import RedisBooks, RedisCounters
 from accounting.limits.refusal import BUDGET_EXCEEDED, RATE_LIMITED, TOO_MANY_CONCURRENT, LimitReached
@@ -30,6 +30,18 @@ from accounting.limits.terms import (
 from tests.limits.conftest import REDIS_URL, Clock, limits
 
 NOW = 1_764_000_000.0  # 2025-11-24T16:00:00Z, a Monday
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPrices:
+    """One price for all models."""
+
+    prices: UnitPrices
+
+    def ceiling(self, models: tuple[tuple[str, str], ...]) -> UnitPrices:
+        return self.prices
+
+
 PRICES = FlatPrices(UnitPrices(1000, 5000))
 COST = 250 * 1000 + 40 * 5000  # nano-dollars of one request of these tests
 TARGETS = (("main", "claude-upstream"),)
