@@ -225,7 +225,8 @@ async def test_vertex_s_raw_predict_answers_whole_and_as_a_stream() -> None:
 
 
 async def test_refusals_have_the_shape_of_the_format_that_was_spoken() -> None:
-    for body in ({}, b"no JSON"):
+    bodies: tuple[object, ...] = ({}, b"no JSON")
+    for body in bodies:
         caller = await call(body, f"{BEDROCK_PATH}/invoke")
         assert caller.status == 400
         assert caller.headers[b"x-amzn-errortype"].startswith(b"ValidationException")
