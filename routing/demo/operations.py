@@ -58,9 +58,7 @@ def _change_weights() -> None:
 
 
 def _with_weight(route: Route, provider: str, weight: int) -> list[RouteTarget]:
-    targets = list(
-        RouteTarget.objects.filter(route=route, enabled=True).select_related("provider").order_by("position")
-    )
+    targets = list(RouteTarget.objects.filter(route=route).select_related("provider").order_by("position"))
     for target in targets:
         if target.provider.name == provider:
             target.weight = weight

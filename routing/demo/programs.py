@@ -36,7 +36,7 @@ def single_call(desk: Desk, caller: Caller) -> Entry:
 
 def _usage(desk: Desk, alias: str) -> Usage:
     chance = desk.chance
-    usage = Usage(input=int(chance.lognormvariate(8.3, 1.0)) + 8, output=int(chance.lognormvariate(6.2, 0.8)) + 1)
+    usage = Usage(input=int(chance.lognormvariate(9.1, 0.9)) + 8, output=int(chance.lognormvariate(6.2, 0.8)) + 1)
     if chance.random() < 0.7:
         usage.cache_read = chance.randrange(1_100, 6_000)
     elif chance.random() < 0.5:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 DAYS = 92
 HOURS = DAYS * 24
 LEAST_OF_LAST_DAY = 1 / 110  # of all requests, also when the last day is a Sunday
+LEAST_OF_LAST_HOUR = 1 / 600  # so that what shows the last hour shows something, also in the night
 _GROWN = 2.2  # how much more is asked at the end than at the beginning
 _AT_PEAK = 2.6
 _WEEKEND = {"people": 0.1, "programs": 0.55}
@@ -73,4 +74,5 @@ def _weights(calendar: Calendar, zone: str, kind: str) -> tuple[float, ...]:
     missing = LEAST_OF_LAST_DAY * sum(found) - sum(found[:24])
     if missing > 0:
         found[:24] = [weight + missing / 24 for weight in found[:24]]
+    found[0] = max(found[0], LEAST_OF_LAST_HOUR * sum(found))
     return tuple(accumulate(found))

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db.models import Count
@@ -34,7 +35,9 @@ from accounting.models import (
 from accounting.money.agreement import differences
 from accounting.services import has_secret
 from gateway_project.console.access import is_administrator, is_auditor
-from routing.demo import SIGN_INS, SIZES, Loaded, load_demo
+from routing.declarative import import_config
+from routing.demo import SIGN_INS, SIZES, Loaded, load_demo, upstreams
+from routing.demo.traffic import make_traffic
 from routing.models import (
     CompatibilityCount,
     CompatibilitySuggestion,
@@ -45,6 +48,7 @@ from routing.models import (
     ShadowCount,
     TargetControl,
 )
+from routing.quickstart import follow_address, load_configuration
 from tests.accounting.conftest import own_database
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -83,6 +87,11 @@ def test_roll_ups_ledger_and_records_agree(demo: Loaded) -> None:
     assert RequestRecord.objects.count() == demo.requests
     assert LedgerEntry.objects.exclude(kind="adjustment").count() > demo.requests * 0.9
     call_command("check_ledger", stdout=StringIO())
+
+
+def test_the_same_moment_makes_the_same_requests(demo: Loaded) -> None:
+    again = {entry.request_id for entry in make_traffic(SMALL, NOW, load_limits().rates, ADDRESS)}
+    assert again == set(RequestRecord.objects.values_list("request_id", flat=True))
 
 
 def test_requests_fill_a_quarter_and_more_of_them_come_on_working_days(demo: Loaded) -> None:
@@ -292,3 +301,14 @@ def test_the_command_tells_how_to_sign_in_each_time() -> None:
         told = StringIO()
         call_command("load_demo", "--again", "--size", "small", stdout=told)
         assert all(each.email in told.getvalue() and each.password in told.getvalue() for each in SIGN_INS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_simulated_providers_follow_the_server_to_another_port_and_others_stay() -> None:
+    load_configuration(ADDRESS)
+    import_config(yaml.safe_dump(upstreams.document(ADDRESS, NOW)).encode(), environ={})
+    Provider.objects.filter(name="vertex").update(base_url="https://europe-west1-aiplatform.googleapis.com")
+    follow_address("http://127.0.0.1:9000")
+    addresses = dict(Provider.objects.values_list("name", "base_url"))
+    assert addresses.pop("vertex") == "https://europe-west1-aiplatform.googleapis.com"
+    assert set(addresses.values()) == {"http://127.0.0.1:9000/-/simulator"}
