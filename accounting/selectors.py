@@ -6,11 +6,12 @@ from typing import Literal
 
 from django.db.models import Q, QuerySet
 
-from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, User, VirtualKey
+from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, Team, User, VirtualKey
 from accounting.money.reports import Question
 from gateway_project.crypto import keyed_hash
 
 MOST_KEYS = 500
+MOST_PROJECTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +100,8 @@ def keys_of_member(user: User) -> list[VirtualKey]:
 def find_keys(prefix: str) -> QuerySet[VirtualKey]:
     """The keys with this prefix; imported ones may share one."""
     return VirtualKey.objects.select_related("project__team", "owner").filter(prefix=prefix)
+
+
+def projects_in_use(team: Team) -> list[Project]:
+    """The enabled projects of a team, by name."""
+    return list(Project.objects.filter(team=team, enabled=True).order_by("name")[:MOST_PROJECTS])

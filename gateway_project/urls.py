@@ -7,6 +7,7 @@ from accounting.accounts.views import home
 
 urlpatterns = [
     path("", home, name="home"),
+    path("", include("accounting.dashboard.urls")),
     path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("accounting.api.urls")),

@@ -19,6 +19,7 @@ from accounting.services import LinkRefused, is_open_first_admin_link, redeem_fi
 from gateway_project.client_address import client_address
 from gateway_project.console.access import may_enter
 from gateway_project.crypto import keyed_hash
+from gateway_project.dashboard.frame import teams_of
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 WRONG = "This e-mail address and password do not fit together. Passwords distinguish upper and lower case."
@@ -116,7 +117,11 @@ def _closed(request: HttpRequest, token: str) -> HttpResponse:
 @require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """The console for those who may enter it; a plain word for everybody else."""
+    """The dashboard of one's first team, the console for those who are in none; a plain word for everybody else."""
+    assert isinstance(request.user, User)
+    teams = teams_of(request.user)
+    if teams and not may_enter(request.user):
+        return HttpResponseRedirect(reverse("dashboard:overview", args=[teams[0].name]))
     if may_enter(request.user):
         return HttpResponseRedirect(reverse("admin:index"))
     return render(request, "accounts/home.html")

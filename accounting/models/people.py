@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from accounting.models.base import Versioned
 from accounting.models.validators import name_validator, validate_patterns
@@ -26,11 +27,35 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
+def validate_timezone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError(f"{value!r} is not a time zone of the IANA database, such as Europe/Berlin") from None
+
+
 class User(AbstractUser):
-    """A person, known by their e-mail address (kept in lower case)."""
+    """A person, known by their e-mail address (kept in lower case), and how they like the dashboard."""
+
+    class Theme(models.TextChoices):
+        AUTO = "auto", _("as the system")
+        LIGHT = "light", _("light")
+        DARK = "dark", _("dark")
 
     username = None  # type: ignore[assignment]
     email = models.EmailField("e-mail address", unique=True)
+    timezone = models.CharField(
+        _("time zone"),
+        max_length=63,
+        blank=True,
+        default="",
+        validators=[validate_timezone],
+        help_text=_("Empty: the team's."),
+    )
+    language = models.CharField(
+        _("language"), max_length=10, blank=True, default="", help_text=_("Empty: the browser's.")
+    )
+    theme = models.CharField(_("theme"), max_length=5, choices=Theme.choices, default=Theme.AUTO)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -42,13 +67,6 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
-
-
-def validate_timezone(value: str) -> None:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError(f"{value!r} is not a time zone of the IANA database, such as Europe/Berlin") from None
 
 
 def every_model() -> list[str]:

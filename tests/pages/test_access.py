@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
+from accounting.models import Membership
 from routing.models import ConfigProposal, ConfigVersion
 from tests.pages.conftest import World, signed_in
 
@@ -138,6 +139,8 @@ def test_every_table_of_the_console_states_its_rules() -> None:
 def test_start_page_leads_each_person_to_their_place(world: World) -> None:
     assert signed_in(world.admin).get("/").headers["location"] == "/admin/"
     assert signed_in(world.auditor).get("/").headers["location"] == "/admin/"
+    assert signed_in(world.stranger).get("/").headers["location"] == "/teams/platform/"
+    Membership.objects.all().delete()
     assert b"sam@example.org" in signed_in(world.stranger).get("/").content
     assert Client().get("/").headers["location"] == "/accounts/login/?next=/"
 
