@@ -39,7 +39,7 @@ run: setup                     ## install, migrate, load the quick start if empt
 	@$(BIN)/python manage.py runserver --quickstart 127.0.0.1:$(PORT)
 
 demo: export GATEWAY_DATA_DIR := $(CURDIR)/var/demo
-demo: setup                    ## the same with a made-up organization and a day of requests, in var/demo
+demo: setup                    ## the same with a made-up organization and a quarter of requests, in var/demo
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py load_demo --again --address http://127.0.0.1:$(PORT)
 	@$(BIN)/python manage.py runserver --quickstart 127.0.0.1:$(PORT)

@@ -76,13 +76,13 @@ def configuration(address: str, *, real: bool) -> dict[str, Any]:
 
 
 def follow_address(address: str) -> None:
-    """Lets the simulated provider follow the development server to another port."""
-    provider = Provider.objects.filter(name=SIMULATED).first()
-    if provider is None or not re.fullmatch(rf"http://[^/]+{MOUNT}", provider.base_url):
-        return
-    provider.base_url = f"{address}{MOUNT}"
-    with changing(ACTOR) as change:
-        save_provider(change, provider)
+    """Lets the providers that the simulator stands for follow the development server to another port."""
+    for provider in Provider.objects.filter(base_url__startswith="http://", base_url__endswith=MOUNT):
+        if not re.fullmatch(rf"http://[^/]+{MOUNT}", provider.base_url):
+            continue
+        provider.base_url = f"{address}{MOUNT}"
+        with changing(ACTOR) as change:
+            save_provider(change, provider)
 
 
 def welcome(address: str, loaded: Loaded | None, link: str | None) -> str:

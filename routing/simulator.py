@@ -1,20 +1,25 @@
-"""A simulated provider: answers the Messages format without any model, so that a fresh installation can be tried.
+"""A simulated provider: answers all three formats without any model, so that a fresh installation can be tried.
 
 A plain ASGI callable. The development server mounts it at `/-/simulator`; the production server never does. Whatever it
 says is labelled as simulated: in the text, in the ids (`msg_sim_…`) and in the header `x-simulated`.
-It keeps nothing and calls nobody. What it answers is decided in `routing.simulated`.
+It keeps nothing and calls nobody. What it answers is decided in `routing.simulated`, how that is put in
+`routing.simulated_formats`.
 """
 
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from routing.simulated import Answer, Ask, Refused, answer, input_tokens, read_ask
+from routing.formats.base import ANTHROPIC, BEDROCK, COUNT_TOKENS, Headers
+from routing.formats.names import Address
+from routing.simulated import Refused, answer, input_tokens, read_ask
+from routing.simulated_formats import address_of, counted, framed, plain_body, refusal, stream_type
 
 Message = MutableMapping[str, Any]
+Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -33,39 +38,41 @@ class Simulator:
     pace: float = 0.02
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        spoken = ANTHROPIC
         try:
-            await self._serve(scope, receive, send)
-        except Refused as refusal:
-            await _send_json(send, refusal.status, refusal.body(_request_id()))
+            address = address_of(str(scope["path"]).removeprefix(MOUNT))
+            spoken = address.format
+            await self._serve(address, str(scope["method"]), receive, send)
+        except Refused as refused:
+            status, headers, body = refusal(spoken, refused, _request_id())
+            await send(_head(status, spoken, headers))
+            await send({"type": "http.response.body", "body": body})
         except ClientLeft:
             return
 
-    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
-        path = str(scope["path"]).removeprefix(MOUNT)
-        if path not in {"/v1/messages", "/v1/messages/count_tokens"}:
-            raise Refused(404, "not_found_error", "The simulator serves /v1/messages and /v1/messages/count_tokens.")
-        if scope["method"] != "POST":
+    async def _serve(self, address: Address, method: str, receive: Receive, send: Send) -> None:
+        if method != "POST":
             raise Refused(405, "invalid_request_error", "This address takes POST only.")
-        body = await _read_body(receive)
-        if path.endswith("/count_tokens"):
-            await _send_json(send, 200, {"input_tokens": input_tokens(body)})
+        body = plain_body(address, await _read_body(receive))
+        if address.operation == COUNT_TOKENS:
+            await _send_json(send, address.format, counted(address, input_tokens(body)))
             return
         ask = read_ask(body)
         token = secrets.token_hex(12)
         reply, message_id = answer(ask, token), f"msg_sim_{token}"
         if ask.stream:
-            await self._stream(ask, reply, message_id, receive, send)
+            await self._stream(address, reply.events(ask, message_id), receive, send)
         else:
-            await _send_json(send, 200, reply.message(ask, message_id))
+            await _send_json(send, address.format, reply.message(ask, message_id))
 
-    async def _stream(self, ask: Ask, reply: Answer, message_id: str, receive: Receive, send: Send) -> None:
+    async def _stream(self, address: Address, events: Iterator[Event], receive: Receive, send: Send) -> None:
         """Sends the events one by one, at the simulator's pace, until the end or until the client has left."""
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            await send(_head(200, b"text/event-stream; charset=utf-8"))
-            for event in reply.events(ask, message_id):
-                text = f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
-                await send({"type": "http.response.body", "body": text.encode(errors="replace"), "more_body": True})
+            kind = [(b"content-type", stream_type(address)), (b"cache-control", b"no-cache")]
+            await send(_head(200, address.format, kind))
+            for event in events:
+                await send({"type": "http.response.body", "body": framed(address, event), "more_body": True})
                 if event["type"] == "content_block_delta":
                     await asyncio.wait({gone}, timeout=self.pace)
                 if gone.done():
@@ -99,18 +106,15 @@ def _request_id() -> str:
     return f"req_sim_{secrets.token_hex(12)}"
 
 
-def _head(status: int, content_type: bytes) -> Message:
-    headers = [
-        (b"content-type", content_type),
-        (b"cache-control", b"no-cache"),
-        (b"request-id", _request_id().encode()),
-        (b"x-simulated", b"true"),
-    ]
-    return {"type": "http.response.start", "status": status, "headers": headers}
+def _head(status: int, spoken: str, headers: Headers) -> Message:
+    name = b"x-amzn-requestid" if spoken == BEDROCK else b"request-id"
+    more = [(name, _request_id().encode()), (b"x-simulated", b"true")]
+    return {"type": "http.response.start", "status": status, "headers": [*headers, *more]}
 
 
-async def _send_json(send: Send, status: int, value: object) -> None:
-    await send(_head(status, b"application/json"))
+async def _send_json(send: Send, spoken: str, value: object) -> None:
+    kind = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache")]
+    await send(_head(200, spoken, kind))
     await send({"type": "http.response.body", "body": json.dumps(value).encode()})
 
 

@@ -19,7 +19,7 @@ SERVER = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432
 
 
 @contextmanager
-def _own_database(url: str, folder: Path, blocker: DjangoDbBlocker) -> Iterator[None]:
+def own_database(url: str, folder: Path, blocker: DjangoDbBlocker) -> Iterator[None]:
     """Makes `url` the default database of every thread, configured as in production; migrated by the caller."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", url)
@@ -50,7 +50,7 @@ def postgres_url(
     with server:
         server.execute(f"CREATE DATABASE {name}")
         url = SERVER.rsplit("/", 1)[0] + "/" + name
-        with _own_database(url, tmp_path_factory.mktemp("postgres"), django_db_blocker):
+        with own_database(url, tmp_path_factory.mktemp("postgres"), django_db_blocker):
             call_command("migrate", verbosity=0)
         yield url
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -59,7 +59,7 @@ def postgres_url(
 @pytest.fixture
 def postgres(postgres_url: str, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The default database is PostgreSQL, empty, in every thread; its address."""
-    with _own_database(postgres_url, tmp_path, django_db_blocker):
+    with own_database(postgres_url, tmp_path, django_db_blocker):
         yield postgres_url
         call_command("flush", interactive=False, verbosity=0)
 
@@ -70,7 +70,7 @@ def migrated_file(
 ) -> Path:
     """An empty, migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite3"
-    with _own_database(f"sqlite:///{path}", path.parent, django_db_blocker):
+    with own_database(f"sqlite:///{path}", path.parent, django_db_blocker):
         call_command("migrate", verbosity=0)
     return path
 
@@ -79,7 +79,7 @@ def migrated_file(
 def sqlite(tmp_path: Path, migrated_file: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The default database is a fresh SQLite file, in every thread; its address."""
     url = f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'test.sqlite3')}"
-    with _own_database(url, tmp_path, django_db_blocker):
+    with own_database(url, tmp_path, django_db_blocker):
         yield url
 
 

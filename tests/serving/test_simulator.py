@@ -1,10 +1,12 @@
 """The simulated provider speaks the Messages format, says that it is simulated, and refuses what the API refuses."""
 
 import asyncio
+import base64
 import json
 from typing import Any
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 
 from routing.simulator import Simulator
 
@@ -185,8 +187,54 @@ async def test_what_the_api_refuses_is_refused_in_its_shape(body: object, words:
     assert refusal["request_id"].startswith("req_sim_")
 
 
+BEDROCK_PATH = "/model/us.anthropic.claude-opus-5-5-v1:0"
+VERTEX_PATH = "/v1/projects/demo/locations/global/publishers/anthropic/models"
+SHELL = {name: value for name, value in ASK.items() if name != "model"}
+
+
+async def test_bedrock_s_invoke_answers_for_the_model_in_the_path() -> None:
+    caller = await call(SHELL | {"anthropic_version": "bedrock-2023-05-31"}, f"{BEDROCK_PATH}/invoke")
+    assert caller.status == 200
+    assert caller.headers[b"x-amzn-requestid"].startswith(b"req_sim_")
+    assert caller.json()["model"] == "us.anthropic.claude-opus-5-5-v1:0"
+
+
+async def test_bedrock_s_stream_is_one_that_amazon_s_own_reader_takes() -> None:
+    caller = await call(SHELL, f"{BEDROCK_PATH}/invoke-with-response-stream")
+    assert caller.headers[b"content-type"] == b"application/vnd.amazon.eventstream"
+    frames = EventStreamBuffer()
+    frames.add_data(caller.body)
+    events = [json.loads(base64.b64decode(json.loads(frame.payload)["bytes"])) for frame in frames]
+    assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
+    assert assembled(events, "text_delta", "text").startswith("This is a simulated answer")
+
+
+async def test_bedrock_s_count_is_of_the_body_inside() -> None:
+    inner = base64.b64encode(json.dumps(SHELL).encode()).decode()
+    caller = await call({"input": {"invokeModel": {"body": inner}}}, "/model/anthropic.claude-opus-5-5/count-tokens")
+    assert caller.json() == {"inputTokens": (await call(ASK, "/v1/messages/count_tokens")).json()["input_tokens"]}
+
+
+async def test_vertex_s_raw_predict_answers_whole_and_as_a_stream() -> None:
+    whole = await call(SHELL, f"{VERTEX_PATH}/claude-haiku-4-5@20251001:rawPredict")
+    assert whole.json()["model"] == "claude-haiku-4-5@20251001"
+    stream = await call(SHELL, f"{VERTEX_PATH}/claude-opus-5-5:streamRawPredict")
+    assert stream.events()[0]["message"]["model"] == "claude-opus-5-5"
+    count = await call(ASK, f"{VERTEX_PATH}/count-tokens:rawPredict")
+    assert count.json()["input_tokens"] > 0
+
+
+async def test_refusals_have_the_shape_of_the_format_that_was_spoken() -> None:
+    bodies: tuple[object, ...] = ({}, b"no JSON")
+    for body in bodies:
+        caller = await call(body, f"{BEDROCK_PATH}/invoke")
+        assert caller.status == 400
+        assert caller.headers[b"x-amzn-errortype"].startswith(b"ValidationException")
+
+
 async def test_other_paths_and_methods_are_refused() -> None:
     assert (await call(ASK, "/v1/complete")).status == 404
+    assert (await call(SHELL, f"{BEDROCK_PATH}/converse")).status == 404
     assert (await call(ASK, method="GET")).status == 405
 
 
