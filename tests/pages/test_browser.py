@@ -224,7 +224,7 @@ def test_key_is_made_by_hand_and_copied(visitor: Visitor, world: World) -> None:
 
 
 def test_member_is_found_by_address(visitor: Visitor, world: World) -> None:
-    page = visitor.open(reverse("admin:accounting_team_change", args=[world.team.pk]))
+    page = visitor.open(f"{reverse('admin:accounting_team_change', args=[world.team.pk])}?tab=members")
     page.click("#memberships-group .add-row a")
     page.click("#memberships-1 .select2-selection")
     page.fill(".select2-search__field", "ada@")
