@@ -23,14 +23,18 @@ document.addEventListener("DOMContentLoaded", () => {
     return [provider && provider.selectedOptions[0] && provider.selectedOptions[0].text, model && model.value].filter(Boolean).join(": ");
   }
 
+  function errorsOf(row) {
+    const line = row.previousElementSibling;
+    return line && line.classList.contains("row-form-errors") ? line : null;
+  }
+
   // Puts a row before another one (or last), with the line of errors that belongs to it.
   function put(row, before) {
-    const errors = row.previousElementSibling;
-    const end = body.querySelector("tr.empty-form, tr.add-row");
-    const spot = before ? (before.previousElementSibling?.classList.contains("row-form-errors") ? before.previousElementSibling : before) : end;
-    if (spot === row || spot === errors) return;
+    if (before === row) return;
+    const errors = errorsOf(row);
+    const spot = before ? errorsOf(before) || before : body.querySelector("tr.empty-form, tr.add-row");
     body.insertBefore(row, spot);
-    if (errors && errors.classList.contains("row-form-errors")) body.insertBefore(errors, row);
+    if (errors) body.insertBefore(errors, row);
   }
 
   // The row stands where it should: its tier is one between its neighbours', and all get their numbers.
@@ -139,7 +143,9 @@ document.addEventListener("DOMContentLoaded", () => {
     place(event.target).value = rows().length;
     buttons();
   });
-  document.addEventListener("formset:removed", (event) => { if (event.detail?.formsetName === "targets") renumber(); });
+  document.addEventListener("formset:removed", (event) => {
+    if (event.detail?.formsetName === "targets") setTimeout(renumber); // Django numbers them after it has said so
+  });
 
   rows().forEach(equip);
   buttons();

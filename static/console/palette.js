@@ -17,8 +17,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   async function ask() {
     const question = text.value.trim();
-    if (question === shown) return;
     if (asked) asked.abort();
+    if (question === shown) return;
     const mine = asked = new AbortController();
     try {
       const address = `${palette.dataset.address}?fragment=1&q=${encodeURIComponent(question)}`;
@@ -87,6 +87,7 @@ document.addEventListener("DOMContentLoaded", () => {
   palette.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") move(1);
     else if (event.key === "ArrowUp") move(-1);
+    else if (event.key === "Escape") palette.close(); // at once; a search field would first be emptied by it
     else if (event.target !== text && event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey) {
       text.focus(); // whoever types on goes on typing
       return;
