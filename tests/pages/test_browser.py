@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
@@ -392,3 +393,29 @@ def test_an_import_is_looked_at_and_applied_by_hand(visitor: Visitor, world: Wor
     world.route.refresh_from_db()
     assert world.route.cooldown == 77
     assert visitor.complaints == []
+
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [f"{page.url}: {each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"][:3]]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_pages_can_be_used_by_everybody(width: int, visitor: Visitor, world: World) -> None:
+    three_targets(world)
+    make_prices()
+    team = reverse("admin:accounting_team_change", args=[world.team.pk])
+    pages = ["/admin/", "/admin/search/?q=a", "/admin/configuration/"]
+    pages += [reverse("admin:routing_route_change", args=[world.route.pk]), *(f"{team}?tab={tab.name}" for tab in TABS)]
+    visitor.page.set_viewport_size({"width": width, "height": 800})
+    found = [each for address in pages for each in violations(visitor.open(address))]
+    page = visitor.open("/admin/configuration/")
+    page.fill("#id_text", "version: 1\nroutes:\n- name: sonnet\n  cooldown: 77\n")
+    page.click("text=Show what would change")
+    page.wait_for_selector("#apply_form")
+    found += violations(page)
+    palette_of(visitor.open("/admin/"), "platform")
+    assert [*found, *violations(visitor.page)] == []
