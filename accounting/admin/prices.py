@@ -126,7 +126,7 @@ class PriceAdmin(ConsoleAdmin):
 def _terms_in_force(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """What the named model costs by now, as a form's values; nothing if it has no price."""
     row = load_price_book().row(str(given.get("provider", "*")), str(given.get("model", "")), now.timestamp())
-    price = Price.objects.filter(pk=row.id).first() if row is not None else None
+    price = Price.objects.filter(pk=row.id).first() if row is not None and row.id is not None else None
     if price is None:
         return {}
     names = [name for name in PriceForm.Meta.fields if name not in ("provider", "model", "valid_from", "source")]

@@ -97,7 +97,7 @@ class TargetFormSet(VersionedFormSet):
     def _construct_form(self, i: int, **kwargs: Any) -> Any:
         if i < self.initial_form_count():
             kwargs["initial"] = {"place": self._place_of(i)}
-        return super()._construct_form(i, **kwargs)
+        return super()._construct_form(i, **kwargs)  # type: ignore[misc]
 
     def _place_of(self, i: int) -> int:
         """Of the form's target where it stands by now; while a form is first shown that is the order of the forms."""
