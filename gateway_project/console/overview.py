@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 from django.db.models import Q
 
@@ -21,7 +22,7 @@ from routing.versions.fleet import Fleet
 
 WINDOW = timedelta(hours=1)
 MOST_READ = 5_000
-MOST_UNPRICED = 5
+Record = tuple[str, str, float | None, float, datetime]  # provider, outcome, first byte, duration, beginning
 _WORST_FIRST = ("bad", "warn", "good", "calm")
 FAILURES = (RequestRecord.Outcome.UPSTREAM_ERROR, RequestRecord.Outcome.SHUT_DOWN)
 
@@ -66,16 +67,23 @@ class LastHour:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    hour: LastHour
-    providers: list[ProviderState]
-    problems: list[Problem]
-    steps: list[Problem]
+class Counts:
+    """How much is configured; of keys, those that can be used."""
+
     teams: int
     projects: int
     keys: int
     routes: int
     aliases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    hour: LastHour
+    providers: list[ProviderState]
+    problems: list[Problem]
+    steps: list[Problem]
+    counts: Counts
     recent: list[RequestRecord]
     events: list[AuditEvent]
     fleet: Fleet
@@ -83,7 +91,6 @@ class Overview:
     running: Running
     targets: list[ShownTarget]
     unpriced: list[UnpricedModel]
-    more_unpriced: int
     more_problems: int = field(default=0)
 
     @property
@@ -110,70 +117,60 @@ class Overview:
             return "Almost there: a few steps are left before a client can be served."
         count = len(self.problems) + self.more_problems
         if count:
-            return (
-                f"{count} thing{'s' if count > 1 else ''} in the configuration want{'' if count > 1 else 's'} a look."
-            )
+            return f"{count} things want a look." if count > 1 else "One thing wants a look."
         return "Everything is all right."
 
 
 def read_overview(now: datetime) -> Overview:
-    rows = list(
-        RequestRecord.objects.filter(started_at__gte=now - WINDOW)
-        .order_by("-started_at", "-id")
-        .values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ]
-    )
-    accounts = list(
-        Provider.objects.annotate(
-            has_credential=Q(credential__isnull=False), opened=opened_of("name", now), ordered=ordered_of("pk", now)
-        )
-        .values_list("pk", "name", "enabled", "has_credential", "refresh__ok", "opened", "ordered")
-        .order_by("name")[:500]
-    )
-    providers = [account[:4] for account in accounts]
+    rows, accounts = _records(now), _accounts(now)
     aliases = list(ModelAlias.objects.values_list("pk", "name", "enabled", "route__name", "route__enabled")[:2000])
     routes = list(Route.objects.values_list("pk", "name", "enabled")[:1000])
     teams, projects = Team.objects.count(), Project.objects.count()
     keys, expiring = wanting.keys(now)
     standing, unpriced = read_standing(now), still_unpriced(now)
     running = read_running(standing.fleet, now)
-    problems = [
+    found = [
         *(Problem(*each) for each in standing.problems),
-        *wanting.provider_problems(providers),
-        *wanting.refreshes(accounts),
-        *wanting.targets(accounts),
+        *wanting.of_configuration(accounts, routes, aliases),
         *wanting.jobs(running.jobs),
-        *wanting.route_problems(routes),
-        *wanting.alias_problems(aliases),
-        *wanting.requests_for_more(),
-        *wanting.budgets(),
-        *wanting.suggestions(),
         *wanting.unpriced(unpriced),
+        *wanting.waiting(),
         *expiring,
     ]
-    problems.sort(key=lambda problem: not problem.serious)
+    problems = sorted(found, key=lambda problem: not problem.serious)
     return Overview(
         hour=_last_hour(rows, now),
-        providers=_states(providers, rows),
+        providers=_states([account[:4] for account in accounts], rows),
         problems=problems[: wanting.MOST_PROBLEMS],
         more_problems=max(0, len(problems) - wanting.MOST_PROBLEMS),
-        steps=wanting.steps(len(providers), len(routes), len(aliases), projects, keys),
-        teams=teams,
-        projects=projects,
-        keys=keys,
-        routes=len(routes),
-        aliases=len(aliases),
+        steps=wanting.steps(len(accounts), len(routes), len(aliases), projects, keys),
+        counts=Counts(teams, projects, keys, len(routes), len(aliases)),
         recent=list(RequestRecord.objects.order_by("-started_at", "-id")[:8]),
         events=list(AuditEvent.objects.order_by("-id")[:6]),
         fleet=standing.fleet,
         today=read_today(now),
         running=running,
         targets=sorted(read_targets(now), key=lambda each: _WORST_FIRST.index(each.tone)),
-        unpriced=unpriced[:MOST_UNPRICED],
-        more_unpriced=max(0, len(unpriced) - MOST_UNPRICED),
+        unpriced=unpriced,
     )
 
 
-def _last_hour(rows: list[tuple[str, str, float | None, float, datetime]], now: datetime) -> LastHour:
+def _records(now: datetime) -> list[Record]:
+    """The requests of the last hour, the newest first, up to a bound."""
+    rows = RequestRecord.objects.filter(started_at__gte=now - WINDOW).order_by("-started_at", "-id")
+    return list(rows.values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ])
+
+
+def _accounts(now: datetime) -> list[tuple[Any, ...]]:
+    """Each provider with what may be the matter with it."""
+    rows = Provider.objects.annotate(
+        has_credential=Q(credential__isnull=False), opened=opened_of("name", now), ordered=ordered_of("pk", now)
+    )
+    columns = ("pk", "name", "enabled", "has_credential", "refresh__ok", "opened", "ordered")
+    return list(rows.values_list(*columns).order_by("name")[:500])
+
+
+def _last_hour(rows: list[Record], now: datetime) -> LastHour:
     outcomes = Counter(row[1] for row in rows)
     times = [row[2] for row in rows if row[2] is not None]
     cut = len(rows) >= MOST_READ
@@ -188,9 +185,7 @@ def _last_hour(rows: list[tuple[str, str, float | None, float, datetime]], now: 
     )
 
 
-def _states(
-    providers: list[tuple[int, str, bool, bool]], rows: list[tuple[str, str, float | None, float, datetime]]
-) -> list[ProviderState]:
+def _states(providers: list[tuple[int, str, bool, bool]], rows: list[Record]) -> list[ProviderState]:
     requests: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     times: dict[str, list[float]] = {}

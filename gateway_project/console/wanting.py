@@ -35,6 +35,24 @@ def address(model: str, pk: int) -> str:
     return reverse(f"admin:{model}_change", args=[pk])
 
 
+def of_configuration(
+    accounts: Sequence[tuple[Any, ...]], routes: list[tuple[int, str, bool]], aliases: list[tuple[Any, ...]]
+) -> list[Problem]:
+    """Rows of the configuration that cannot do what they are there for."""
+    return [
+        *provider_problems([account[:4] for account in accounts]),
+        *refreshes(accounts),
+        *targets(accounts),
+        *route_problems(routes),
+        *alias_problems(aliases),
+    ]
+
+
+def waiting() -> list[Problem]:
+    """What waits for somebody's decision, or will soon."""
+    return [*requests_for_more(), *budgets(), *suggestions()]
+
+
 def provider_problems(providers: list[tuple[int, str, bool, bool]]) -> list[Problem]:
     return [
         Problem(f"Provider {name} has no credential.", address("routing_provider", pk))
