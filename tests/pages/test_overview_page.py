@@ -10,7 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounting.audit.changes import Actor, changing
-from accounting.models import Budget, BudgetRequest, LedgerEntry, OrganizationSettings, RequestRecord
+from accounting.models import Budget, BudgetRequest, LedgerEntry, OrganizationSettings, Price, RequestRecord
+from accounting.models.prices import FAST_NAMES
+from accounting.money.price_book import RATE_NAMES
 from accounting.money.price_store import Unpriced, store_unpriced
 from gateway_project.console.overview import read_overview
 from gateway_project.console.today import read_today
@@ -18,6 +20,7 @@ from gateway_project.jobs import JOBS, JobLog
 from routing.models import ProcessReport
 from routing.versions.fleet import Reporter, Serving
 from tests.pages.conftest import World, make_line, make_record, signed_in
+from tests.pages.page_form import fields_of
 from tests.pages.test_targets_page import said
 
 
@@ -151,3 +154,18 @@ def test_a_model_without_a_price_is_one_click_from_its_price(world: World, conso
     assert 'value="nobody-knows-it"' in form
     assert 'value="main"' in form
     assert link not in signed_in(world.auditor).get("/admin/").content.decode()
+
+
+def test_where_only_the_fast_mode_has_no_price_the_form_has_the_others(world: World, console: Client) -> None:
+    rates = {name: Decimal(number) for number, name in enumerate(RATE_NAMES, 3)}
+    Price.objects.create(provider="main", model="quick", valid_from=datetime(2026, 1, 1, tzinfo=UTC), **rates)
+    form = fields_of(console.get("/admin/accounting/price/add/?provider=main&model=quick").content, "price_form")
+    assert [Decimal(form[name]) for name in RATE_NAMES] == list(rates.values())
+    assert form["fast_input"] == ""
+    saved = {**form, "source": "the list", **dict.fromkeys(FAST_NAMES, "9")}
+    assert console.post("/admin/accounting/price/add/", saved).status_code == 302
+    row = Price.objects.order_by("-valid_from").first()
+    assert row is not None
+    assert (row.fast_input, row.input, row.model) == (Decimal(9), Decimal(3), "quick")
+    unknown = fields_of(console.get("/admin/accounting/price/add/?provider=main&model=other").content, "price_form")
+    assert [unknown[name] for name in RATE_NAMES] == [""] * 5, "nobody knows them: nothing is suggested"
