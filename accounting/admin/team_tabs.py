@@ -104,7 +104,7 @@ def _usage(team: Team) -> dict[str, Any]:
         title: _largest(Question(group_by=(name,), since=since, until=until, names=names))
         for name, title in (("project", "Projects"), ("alias", "Models"), ("user", "People"))
     }
-    return {"total": total[0].sums if total else {}, "groups": groups, "since": since}
+    return {"total": total[0].sums if total else {}, "groups": groups, "since": since.date()}
 
 
 def month_of(now: datetime, zone: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
@@ -48,9 +49,11 @@ def test_usage_of_this_month_comes_out_of_the_sums(world: World, console: Client
     now = datetime.now(UTC)
     RequestRecord.objects.filter(pk=world.record.pk).update(cost_usd=Decimal(450), started_at=now, project="default")
     LedgerEntry.objects.filter(pk=world.line.pk).update(cost_usd=Decimal(450), at=now, project="default")
+    Team.objects.update(timezone="Europe/Berlin")
     call_command("rebuild_rollups")
     text = page(console, world, "usage")
     assert "$450.00" in text
+    assert f"since 1 {now.astimezone(ZoneInfo('Europe/Berlin')):%B} in Europe/Berlin" in text
     assert ">default</th>" in text
 
 
