@@ -16,7 +16,7 @@ from accounting.admin.secrets import gateway_address, keep_once, key_snippets, t
 from accounting.audit.changes import changing
 from accounting.models import ApiToken, Membership, VirtualKey
 from accounting.services import create_api_token, create_key, revoke_api_token, rotate_api_token, rotate_key
-from accounting.templatetags.console import day, pill
+from accounting.templatetags.console import day, key_state
 from gateway_project.console.access import actor_of
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.forms import VersionedForm
@@ -163,11 +163,7 @@ class SecretHolderAdmin(ConsoleAdmin):
 
     @admin.display(description="state")
     def state(self, row: Any) -> SafeString:
-        if row.revoked_at:
-            return pill("revoked", "bad")
-        if row.expires_at and row.expires_at <= timezone.now():
-            return pill("expired", "warn")
-        return pill("usable", "good") if getattr(row, "enabled", True) else pill("disabled")
+        return key_state(row)
 
 
 class VirtualKeyForm(VersionedForm):

@@ -1,17 +1,15 @@
-"""Teams with their projects and members in one form; projects and memberships as lists of their own."""
+"""Projects and memberships as lists of their own; a team's own page (`teams`) has its own."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounting.models import Membership, Project, Team
+from accounting.models import Membership, Project
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline
+from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.forms import VersionedForm
 
 
@@ -22,67 +20,6 @@ def enabled_pill(row: Any) -> SafeString:
 def keys_link(text: str, **filters: Any) -> SafeString:
     query = "&".join(f"{name}={value}" for name, value in filters.items())
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:accounting_virtualkey_changelist"), query, text)
-
-
-class ProjectInline(ConsoleInline):
-    model = Project
-    row_fields = ("name", "display_name", "enabled", "keys_link")
-    readonly_fields = ("keys_link",)
-    show_change_link = True
-
-    @admin.display(description="keys")
-    def keys_link(self, project: Project) -> SafeString | str:
-        return keys_link("Keys of this project", project__id__exact=project.pk) if project.pk else "—"
-
-
-class MembershipInline(ConsoleInline):
-    model = Membership
-    row_fields = ("user", "role")
-    autocomplete_fields = ("user",)
-    verbose_name = "member"
-    verbose_name_plural = "members"
-
-
-class TeamForm(VersionedForm):
-    class Meta:
-        model = Team
-        fields = "__all__"
-        labels = {"display_name": "Shown as", "capture": "Audit log keeps"}
-
-
-@admin.register(Team)
-class TeamAdmin(ConsoleAdmin):
-    form = TeamForm
-    inlines = (ProjectInline, MembershipInline)
-    list_display = ("name", "display_name", "project_count", "member_count", "keys", "timezone", "state")
-    list_filter = ("enabled",)
-    search_fields = ("name", "display_name")
-    fieldsets = (
-        (None, {"fields": ("name", "display_name", "timezone", "enabled")}),
-        ("What its people may use", {"fields": ("allowed_models", "capture")}),
-    )
-    empty_hint = "No team yet. A team holds the people who use the gateway, and projects that hold keys."
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
-        counts = {"n_projects": Count("projects", distinct=True), "n_members": Count("memberships", distinct=True)}
-        teams: QuerySet[Team] = super().get_queryset(request)
-        return teams.annotate(**counts)
-
-    @admin.display(description="projects", ordering="n_projects")
-    def project_count(self, team: Any) -> int:
-        return int(team.n_projects)
-
-    @admin.display(description="members", ordering="n_members")
-    def member_count(self, team: Any) -> int:
-        return int(team.n_members)
-
-    @admin.display(description="keys")
-    def keys(self, team: Team) -> SafeString:
-        return keys_link("Keys", project__team__id__exact=team.pk)
-
-    @admin.display(description="state", ordering="enabled")
-    def state(self, team: Team) -> SafeString:
-        return enabled_pill(team)
 
 
 class ProjectForm(VersionedForm):

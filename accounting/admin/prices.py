@@ -1,5 +1,7 @@
 """Prices in the console: rows are added, never edited; what had no price stands above the list."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -13,7 +15,7 @@ from accounting.admin.formula import TIMES
 from accounting.models import Price, UnknownModelPrice
 from accounting.models.prices import FAST_NAMES, LONG_NAMES, TWICE
 from accounting.money.price_book import RATE_NAMES, number
-from accounting.money.price_store import ONLY, still_unpriced, unknown_price
+from accounting.money.price_store import ONLY, load_price_book, still_unpriced, unknown_price
 from accounting.templatetags.console import day, pill
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.fields import MomentField, TagsField
@@ -78,8 +80,12 @@ class PriceAdmin(ConsoleAdmin):
         return False
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        initial: dict[str, Any] = {"provider": "*", "valid_from": timezone.now().replace(microsecond=0)}
-        return {**initial, **super().get_changeform_initial_data(request)}
+        """`?provider=&model=` name what is to be priced. A model that only has no price for its fast mode keeps the others;
+        for one without any the rates are left to whoever reads the provider's list."""
+        now = timezone.now().replace(microsecond=0)
+        initial: dict[str, Any] = {"provider": "*", "valid_from": now}
+        given = super().get_changeform_initial_data(request)
+        return {**initial, **_terms_in_force(given, now), **given}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         unpriced = still_unpriced(timezone.now())
@@ -115,6 +121,16 @@ class PriceAdmin(ConsoleAdmin):
     @admin.display(description="", ordering="shipped")
     def whose(self, price: Price) -> SafeString:
         return pill("shipped") if price.shipped else pill("your price", "info")
+
+
+def _terms_in_force(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What the named model costs by now, as a form's values; nothing if it has no price."""
+    row = load_price_book().row(str(given.get("provider", "*")), str(given.get("model", "")), now.timestamp())
+    price = Price.objects.filter(pk=row.id).first() if row is not None and row.id is not None else None
+    if price is None:
+        return {}
+    names = [name for name in PriceForm.Meta.fields if name not in ("provider", "model", "valid_from", "source")]
+    return {name: getattr(price, name) for name in names}
 
 
 class UnknownPriceForm(VersionedForm):

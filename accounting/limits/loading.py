@@ -16,14 +16,14 @@ from accounting.limits.terms import (
 from accounting.models import Budget, OrganizationSettings, RateLimit, Revision
 from accounting.models.limits import Scoped, scope_name
 
-_PARENTS = ("team", "project__team", "user", "key__project__team")
+PARENTS = ("team", "project__team", "user", "key__project__team")
 
 
 def load_limits() -> LimitBook:
     """Every limit in use, the organization's first."""
     organization = organization_terms(OrganizationSettings.objects.first())
-    budgets = Budget.objects.filter(enabled=True).select_related(*_PARENTS).order_by("id")
-    rates = RateLimit.objects.filter(enabled=True).select_related(*_PARENTS).order_by("id")
+    budgets = Budget.objects.filter(enabled=True).select_related(*PARENTS).order_by("id")
+    rates = RateLimit.objects.filter(enabled=True).select_related(*PARENTS).order_by("id")
     return LimitBook(organization, tuple(budget_terms(budgets, organization)), tuple(_rates(rates)))
 
 

@@ -22,6 +22,7 @@ from accounting.limits.redis import PREFIX, RedisBooks, RedisCounters
 from accounting.limits.shared import SharedCounters
 from accounting.limits.spending import SpentBy, spent_by_ledger
 from accounting.limits.standing import watch
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 
 READY_EVERY = 1.0  # seconds between two looks whether shared counters still hold what was spent
@@ -43,7 +44,9 @@ class RunningLimits:
         behind: Callable[[], int] = lambda: 0,
         spent_by: SpentBy = spent_by_ledger,
         clock: Callable[[], float] = time.time,
+        jobs: JobLog | None = None,
     ) -> None:
+        self._jobs = jobs or JobLog()
         self._book = book
         self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._shared: SharedCounters | None = None
@@ -110,16 +113,19 @@ class RunningLimits:
             self._checker.fill(book)
             self._unfilled = False
         if self._is_due("alerts", now, LOOK_EVERY):
-            self._alerts.look(book)
+            with self._jobs.running("alerts"):
+                self._alerts.look(book)
         if self._is_due("requests", now, CHECK_EVERY):
-            expire_requests(datetime.fromtimestamp(self._clock(), UTC))
+            with self._jobs.running("requests"):
+                expire_requests(datetime.fromtimestamp(self._clock(), UTC))
         if self._is_due("look", now, CHECK_EVERY) and self._books.claim(self._process, int(CHECK_EVERY * 2.5)):
             self._checker.look(book)
             self._books.forget(current_keys(book, self._clock()))
             self._checking, self._due["check"] = True, now + STORED_WITHIN
         if self._checking and now >= self._due["check"]:
             self._checking = False
-            self._checker.check(book)
+            with self._jobs.running("limits"):
+                self._checker.check(book)
             if self._shared is not None:
                 self._shared.know(self._checker.seen)
 

@@ -11,8 +11,13 @@ from redis import RedisError
 
 from accounting.limits.book import BudgetLine, RateLine, line_at
 from accounting.limits.counters import Books, Standing, carried
+from accounting.limits.loading import PARENTS, budget_terms, organization_terms
 from accounting.limits.spending import SpentBy, spent_by_ledger
 from accounting.limits.terms import BudgetTerms, nano_of
+from accounting.models import Budget, OrganizationSettings
+
+MOST_LOOKED_AT = 2_000
+MOST_SUMMED = 20
 
 _books: Books | None = None
 
@@ -49,6 +54,26 @@ def standings(
     lines = [line_at(terms, time.time() if now is None else now) for terms in budgets]
     live = _live(lines)
     return [_of_counters(line, live) if live.get(line.key) else _of_records(line, spent_by) for line in lines]
+
+
+def near_end(percent: int, *, now: float | None = None) -> list[tuple[Budget, BudgetStanding]]:
+    """The budgets in use that have used so much of their current period, the most used first.
+
+    Bounded: so many budgets are looked at, and of those that no counter knows so many are summed up from the records.
+    """
+    rows = list(Budget.objects.filter(enabled=True).select_related(*PARENTS).order_by("id")[:MOST_LOOKED_AT])
+    organization = organization_terms(OrganizationSettings.objects.first())
+    lines = [line_at(terms, time.time() if now is None else now) for terms in budget_terms(rows, organization)]
+    live, summed = _live(lines), 0
+    found: list[tuple[Budget, BudgetStanding]] = []
+    for row, line in zip(rows, lines, strict=True):
+        if not live.get(line.key) and summed >= MOST_SUMMED:
+            continue
+        summed += not live.get(line.key)
+        standing = _of_counters(line, live) if live.get(line.key) else _of_records(line, spent_by_ledger)
+        if standing.spent * 100 >= standing.limit * percent:
+            found.append((row, standing))
+    return sorted(found, key=lambda each: -each[1].spent / max(1, each[1].limit))
 
 
 def used_now(lines: Sequence[RateLine]) -> list[int | None]:

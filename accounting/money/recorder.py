@@ -16,6 +16,7 @@ from django.db import DataError, IntegrityError, connections
 from accounting.money.entry import Entry
 from accounting.money.replay import MOST, Batch, Quarantine, SegmentReader, adopted, as_shut_down, decode
 from accounting.money.spool import FINAL, OPENING, Spool, Write, encode, remove_folder
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 
 LONGEST_PAUSE = 2.0  # seconds between two tries while the database is away
@@ -37,7 +38,9 @@ class Recorder:
         segment_bytes: int = 8 << 20,
         memory_limit: int = 10_000,
         write: Write = os.write,
+        jobs: JobLog | None = None,
     ) -> None:
+        self._jobs = jobs or JobLog()
         self._root = folder
         self._store = store
         self._interval = interval
@@ -80,6 +83,11 @@ class Recorder:
     def depth(self) -> int:
         """How many finished requests are not in the database yet."""
         return self._spool.written - self._stored if self._spool is not None else 0
+
+    @property
+    def spool_bytes(self) -> int:
+        """How large this process's spool is on disk, with what is stored and not tidied away yet."""
+        return self._spool.size_on_disk if self._spool is not None else 0
 
     def wait_for_the_dead(self, timeout: float) -> None:
         """Returns when what dead processes had left at the start is stored, cannot be stored now, or the time is over."""
@@ -133,6 +141,7 @@ class Recorder:
         try:
             action()
         except Exception as error:  # noqa: BLE001  whatever the database or the disk does, the thread must outlive it
+            self._jobs.failed("records", error)
             if not self._away:
                 log.error(
                     "records cannot be stored; they stay in the spool", error=type(error).__name__, text=str(error)
@@ -140,6 +149,7 @@ class Recorder:
             self._away = True
             self._looked.set()
             return False
+        self._jobs.done("records")
         return True
 
     def _flush(self, spool: Spool) -> None:

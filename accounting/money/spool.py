@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -98,6 +99,17 @@ class Spool:
     def accepting(self) -> bool:
         """False while the disk refuses lines and as many are in memory as may be."""
         return len(self._waiting) < self._memory_limit
+
+    @property
+    def size_on_disk(self) -> int:
+        """Bytes of the segments that are there."""
+        with self._mutex:
+            paths = list(self._segments)
+        total = 0
+        for path in paths:
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
 
     def opened(self, entry: Entry) -> None:
         line = encode(OPENING, entry)

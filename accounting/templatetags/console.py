@@ -70,6 +70,12 @@ def dollars(value: Decimal | None) -> str:
 
 
 @register.filter
+def cents(value: Decimal) -> str:
+    """Money as a figure at a glance: $1,234.50."""
+    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString | str:
     """A time that is short for today and exact in its tooltip (UTC)."""
     if value is None:
@@ -99,6 +105,16 @@ def day(value: datetime | None) -> SafeString | str:
 @register.filter
 def pill(text: Any, tone: str = "calm") -> SafeString:
     return format_html('<span class="pill {}">{}</span>', tone, text)
+
+
+@register.filter
+def key_state(row: Any) -> SafeString:
+    """Whether a key or a token is usable, in one word."""
+    if row.revoked_at:
+        return pill("revoked", "bad")
+    if row.expires_at and row.expires_at <= timezone.now():
+        return pill("expired", "warn")
+    return pill("usable", "good") if getattr(row, "enabled", True) else pill("disabled")
 
 
 @register.filter

@@ -107,6 +107,15 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
 class VersionedFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
     """Rows inside a form. Removing a row that somebody else has changed is refused like changing it."""
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        """The columns' headings are the labels for eyes; every field has its own for ears."""
+        super().add_fields(form, index)
+        row = f", row {index + 1}" if index is not None else ""
+        for name, field in form.fields.items():
+            label = "Remove" if name == "DELETE" else field.label or name.replace("_", " ")
+            if not field.widget.is_hidden:
+                field.widget.attrs["aria-label"] = f"{str(label)[:1].upper()}{str(label)[1:]}{row}"
+
     def clean(self) -> None:
         super().clean()
         for form in self.initial_forms:

@@ -1,38 +1,30 @@
-"""What the index page shows: is everything all right, and what wants doing? A dozen bounded queries."""
+"""What the index page shows: is everything all right, and what wants doing? Some two dozen bounded queries."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from django.db.models import Count, Q
-from django.urls import reverse
+from django.db.models import Q
 
-from accounting.models import AuditEvent, Project, RequestRecord, Team, VirtualKey
+from accounting.models import AuditEvent, Project, RequestRecord, Team, UnpricedModel
 from accounting.money.price_store import still_unpriced
+from gateway_project.console import wanting
+from gateway_project.console.lights import Light, lights
+from gateway_project.console.running import Running, read_running
 from gateway_project.console.standing import read_standing
-from routing.conf import check_targets
-from routing.models import CompatibilitySuggestion, ModelAlias, Provider, Route, RouteTarget
-from routing.target_status import opened_of, ordered_of
+from gateway_project.console.today import Today, read_today
+from gateway_project.console.wanting import Problem
+from routing.models import ModelAlias, Provider, Route
+from routing.target_status import ShownTarget, opened_of, ordered_of, read_targets
 from routing.versions.fleet import Fleet
 
 WINDOW = timedelta(hours=1)
 MOST_READ = 5_000
-EXPIRY_NOTICE = timedelta(days=7)
-MOST_PROBLEMS = 12
-MOST_SUGGESTIONS = 100
+Record = tuple[str, str, float | None, float, datetime]  # provider, outcome, first byte, duration, beginning
+_WORST_FIRST = ("bad", "warn", "good", "calm")
 FAILURES = (RequestRecord.Outcome.UPSTREAM_ERROR, RequestRecord.Outcome.SHUT_DOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that wants mending: a sentence, and where to mend it."""
-
-    text: str
-    address: str
-    serious: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +67,36 @@ class LastHour:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    hour: LastHour
-    providers: list[ProviderState]
-    problems: list[Problem]
-    steps: list[Problem]
+class Counts:
+    """How much is configured; of keys, those that can be used."""
+
     teams: int
     projects: int
     keys: int
     routes: int
     aliases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    hour: LastHour
+    providers: list[ProviderState]
+    problems: list[Problem]
+    steps: list[Problem]
+    counts: Counts
     recent: list[RequestRecord]
     events: list[AuditEvent]
     fleet: Fleet
+    today: Today
+    running: Running
+    targets: list[ShownTarget]
+    unpriced: list[UnpricedModel]
     more_problems: int = field(default=0)
+
+    @property
+    def lights(self) -> list[Light]:
+        """The same five places every time, so that a glance is enough."""
+        return lights(self.targets, self.hour.requests, self.hour.errors, self.running, self.fleet)
 
     @property
     def tone(self) -> str:
@@ -109,64 +117,60 @@ class Overview:
             return "Almost there: a few steps are left before a client can be served."
         count = len(self.problems) + self.more_problems
         if count:
-            return (
-                f"{count} thing{'s' if count > 1 else ''} in the configuration want{'' if count > 1 else 's'} a look."
-            )
+            return f"{count} things want a look." if count > 1 else "One thing wants a look."
         return "Everything is all right."
 
 
 def read_overview(now: datetime) -> Overview:
-    rows = list(
-        RequestRecord.objects.filter(started_at__gte=now - WINDOW)
-        .order_by("-started_at", "-id")
-        .values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ]
-    )
-    accounts = list(
-        Provider.objects.annotate(
-            has_credential=Q(credential__isnull=False), opened=opened_of("name", now), ordered=ordered_of("pk", now)
-        )
-        .values_list("pk", "name", "enabled", "has_credential", "refresh__ok", "opened", "ordered")
-        .order_by("name")[:500]
-    )
-    providers = [account[:4] for account in accounts]
+    rows, accounts = _records(now), _accounts(now)
     aliases = list(ModelAlias.objects.values_list("pk", "name", "enabled", "route__name", "route__enabled")[:2000])
     routes = list(Route.objects.values_list("pk", "name", "enabled")[:1000])
     teams, projects = Team.objects.count(), Project.objects.count()
-    keys, expiring = _keys(now)
-    standing = read_standing(now)
-    problems = [
+    keys, expiring = wanting.keys(now)
+    standing, unpriced = read_standing(now), still_unpriced(now)
+    running = read_running(standing.fleet, now)
+    found = [
         *(Problem(*each) for each in standing.problems),
-        *_provider_problems(providers),
-        *_refreshes(accounts),
-        *_targets(accounts),
-        *_route_problems(routes),
-        *_alias_problems(aliases),
-        *_suggestions(),
-        *_unpriced(now),
+        *wanting.of_configuration(accounts, routes, aliases),
+        *wanting.jobs(running.jobs),
+        *wanting.unpriced(unpriced),
+        *wanting.waiting(),
         *expiring,
     ]
+    problems = sorted(found, key=lambda problem: not problem.serious)
     return Overview(
         hour=_last_hour(rows, now),
-        providers=_states(providers, rows),
-        problems=problems[:MOST_PROBLEMS],
-        more_problems=max(0, len(problems) - MOST_PROBLEMS),
-        steps=_steps(len(providers), len(routes), len(aliases), projects, keys),
-        teams=teams,
-        projects=projects,
-        keys=keys,
-        routes=len(routes),
-        aliases=len(aliases),
+        providers=_states([account[:4] for account in accounts], rows),
+        problems=problems[: wanting.MOST_PROBLEMS],
+        more_problems=max(0, len(problems) - wanting.MOST_PROBLEMS),
+        steps=wanting.steps(len(accounts), len(routes), len(aliases), projects, keys),
+        counts=Counts(teams, projects, keys, len(routes), len(aliases)),
         recent=list(RequestRecord.objects.order_by("-started_at", "-id")[:8]),
         events=list(AuditEvent.objects.order_by("-id")[:6]),
         fleet=standing.fleet,
+        today=read_today(now),
+        running=running,
+        targets=sorted(read_targets(now), key=lambda each: _WORST_FIRST.index(each.tone)),
+        unpriced=unpriced,
     )
 
 
-def _address(model: str, pk: int) -> str:
-    return reverse(f"admin:{model}_change", args=[pk])
+def _records(now: datetime) -> list[Record]:
+    """The requests of the last hour, the newest first, up to a bound."""
+    rows = RequestRecord.objects.filter(started_at__gte=now - WINDOW).order_by("-started_at", "-id")
+    return list(rows.values_list("provider", "outcome", "ttft_ms", "duration_ms", "started_at")[:MOST_READ])
 
 
-def _last_hour(rows: list[tuple[str, str, float | None, float, datetime]], now: datetime) -> LastHour:
+def _accounts(now: datetime) -> list[tuple[Any, ...]]:
+    """Each provider with what may be the matter with it."""
+    rows = Provider.objects.annotate(
+        has_credential=Q(credential__isnull=False), opened=opened_of("name", now), ordered=ordered_of("pk", now)
+    )
+    columns = ("pk", "name", "enabled", "has_credential", "refresh__ok", "opened", "ordered")
+    return list(rows.values_list(*columns).order_by("name")[:500])
+
+
+def _last_hour(rows: list[Record], now: datetime) -> LastHour:
     outcomes = Counter(row[1] for row in rows)
     times = [row[2] for row in rows if row[2] is not None]
     cut = len(rows) >= MOST_READ
@@ -181,9 +185,7 @@ def _last_hour(rows: list[tuple[str, str, float | None, float, datetime]], now: 
     )
 
 
-def _states(
-    providers: list[tuple[int, str, bool, bool]], rows: list[tuple[str, str, float | None, float, datetime]]
-) -> list[ProviderState]:
+def _states(providers: list[tuple[int, str, bool, bool]], rows: list[Record]) -> list[ProviderState]:
     requests: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     times: dict[str, list[float]] = {}
@@ -195,7 +197,7 @@ def _states(
     return [
         ProviderState(
             name=name,
-            address=_address("routing_provider", pk),
+            address=wanting.address("routing_provider", pk),
             enabled=enabled,
             requests=requests[name],
             errors=errors[name],
@@ -203,112 +205,3 @@ def _states(
         )
         for pk, name, enabled, _ in providers
     ]
-
-
-def _provider_problems(providers: list[tuple[int, str, bool, bool]]) -> list[Problem]:
-    return [
-        Problem(f"Provider {name} has no credential.", _address("routing_provider", pk))
-        for pk, name, enabled, has_credential in providers
-        if enabled and not has_credential
-    ]
-
-
-def _route_problems(routes: list[tuple[int, str, bool]]) -> list[Problem]:
-    targets: dict[int, list[tuple[bool, int, bool]]] = {}
-    for route, enabled, weight, provider_enabled in RouteTarget.objects.order_by("route_id").values_list(
-        "route_id", "enabled", "weight", "provider__enabled"
-    )[:5000]:
-        targets.setdefault(route, []).append((enabled, weight, provider_enabled))
-    found = []
-    for pk, name, enabled in routes:
-        problem = check_targets(targets.get(pk, []))
-        if enabled and problem:
-            found.append(Problem(f"Route {name}: {problem[0].lower()}{problem[1:]}", _address("routing_route", pk)))
-    return found
-
-
-def _alias_problems(aliases: list[tuple[int, str, bool, str, bool]]) -> list[Problem]:
-    return [
-        Problem(f"Alias {name} leads to the route {route}, which is disabled.", _address("routing_modelalias", pk))
-        for pk, name, enabled, route, route_enabled in aliases
-        if enabled and not route_enabled
-    ]
-
-
-def _refreshes(accounts: Sequence[tuple[Any, ...]]) -> list[Problem]:
-    """Providers whose token cannot be fetched."""
-    return [
-        Problem(f"Provider {name}: its credential's token cannot be fetched.", _address("routing_provider", pk))
-        for pk, name, enabled, _, fetched, *_ in accounts
-        if enabled and fetched is False
-    ]
-
-
-def _targets(accounts: Sequence[tuple[Any, ...]]) -> list[Problem]:
-    """Targets that take no requests now, one for each provider: by their breaker, or because somebody ordered it."""
-    address = reverse("admin:routing_targetcontrol_changelist")
-    found = []
-    for _, name, enabled, _, _, opened, ordered in accounts:
-        if enabled and opened:
-            found.append(Problem(f"{name}: {opened} fails, its breaker is open.", f"{address}?provider={name}"))
-        if enabled and ordered:
-            text = f"{name}: {ordered} gets no requests, by order of an administrator."
-            found.append(Problem(text, f"{address}?provider={name}", serious=False))
-    return found
-
-
-def _suggestions() -> list[Problem]:
-    """Betas that an upstream refused, until an administrator decides."""
-    waiting = CompatibilitySuggestion.objects.filter(state=CompatibilitySuggestion.State.OPEN)
-    names = list(waiting.order_by("-last_seen").values_list("name", flat=True)[:MOST_SUGGESTIONS])
-    if not names:
-        return []
-    more = "" if len(names) == 1 else f" and {len(names) - 1}{'+' if len(names) == MOST_SUGGESTIONS else ''} more"
-    address = reverse("admin:routing_compatibilityrule_changelist")
-    return [
-        Problem(f"An upstream refused the beta {names[0]}{more}: decide what becomes of it.", address, serious=False)
-    ]
-
-
-def _unpriced(now: datetime) -> list[Problem]:
-    """Models that were used lately and have no price."""
-    found = still_unpriced(now)
-    if not found:
-        return []
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    what = "fast mode of the model" if found[0].fast else "model"
-    return [
-        Problem(
-            f"The {what} {found[0].model}{more} has no price.",
-            reverse("admin:accounting_price_changelist"),
-            serious=False,
-        )
-    ]
-
-
-def _keys(now: datetime) -> tuple[int, list[Problem]]:
-    usable = VirtualKey.objects.filter(enabled=True, revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
-    count = usable.aggregate(count=Count("pk"))["count"]
-    soon = usable.filter(expires_at__lte=now + EXPIRY_NOTICE).order_by("expires_at")
-    rows = soon.values_list("pk", "name", "prefix", "expires_at")[:MOST_PROBLEMS]
-    return count, [
-        Problem(
-            f"Key {name} ({prefix}…) expires on {expires:%-d %B at %H:%M} UTC.",
-            _address("accounting_virtualkey", pk),
-            serious=False,
-        )
-        for pk, name, prefix, expires in rows
-        if expires is not None
-    ]
-
-
-def _steps(providers: int, routes: int, aliases: int, projects: int, keys: int) -> list[Problem]:
-    """What is left to do before the first request can be served, in order."""
-    steps = (
-        (providers, "Add a provider: where requests go, and the credential for it.", "routing_provider"),
-        (routes, "Add a route: which provider and model serve a name.", "routing_route"),
-        (aliases, "Add an alias: the name that clients ask for.", "routing_modelalias"),
-        (projects, "Add a team with a project: who uses the gateway.", "accounting_team"),
-        (keys, "Create a key for the project: what clients present.", "accounting_virtualkey"),
-    )
-    return [Problem(text, reverse(f"admin:{model}_add")) for count, text, model in steps if not count]

@@ -19,6 +19,10 @@ from routing.conf import matches
 from routing.models import ModelAlias
 
 OURS = frozenset({"routing", "accounting"})
+# Group → its pages that are no tables: name, address, whether only administrators may open them.
+PAGES: dict[str, tuple[tuple[str, str, bool], ...]] = {
+    "Routing": (("Explain a request", "admin:explain", False), ("Import and export", "admin:configuration", True)),
+}
 # Group → (app, model, name in the sidebar).
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
@@ -66,6 +70,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 )
 
 
+def _pages_of(group: str, administrator: bool) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "object_name": name, "admin_url": reverse(address)}
+        for name, address, only_administrators in PAGES.get(group, ())
+        if administrator or not only_administrators
+    ]
+
+
 class ConsoleSite(admin.AdminSite):
     site_header = "Gateway console"
     site_title = "Gateway console"
@@ -88,13 +100,24 @@ class ConsoleSite(admin.AdminSite):
         return {
             **super().each_context(request),
             "overview_address": reverse("admin:index"),
+            "search_address": reverse("admin:search"),
             "may_change": is_administrator(request.user),
         }
 
     def get_urls(self) -> list[Any]:
-        from routing.admin.explain import explain_view  # it registers with this site, which is not made yet
+        # They register with this site, which is not made yet.
+        from gateway_project.console.search_page import search_view
+        from routing.admin.configuration import configuration_view, export_view
+        from routing.admin.explain import explain_view
 
-        return [path("explain/", self.admin_view(explain_view), name="explain"), *super().get_urls()]
+        pages = (
+            ("search/", search_view, "search"),
+            ("explain/", explain_view, "explain"),
+            ("configuration/", configuration_view, "configuration"),
+            ("configuration/export/", export_view, "configuration_export"),
+        )
+        own = [path(address, self.admin_view(view), name=name) for address, view, name in pages]
+        return [*own, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sidebar's groups, in the shape of Django's list of apps."""
@@ -110,9 +133,8 @@ class ConsoleSite(admin.AdminSite):
                 for app, model, title in members
                 if (app, model) in known and app_label in (None, app)
             ]
-            if name == "Routing" and app_label in (None, "routing"):
-                address = reverse("admin:explain")
-                models.append({"name": "Explain a request", "object_name": "Explain", "admin_url": address})
+            if app_label in (None, name.lower()):
+                models += _pages_of(name, is_administrator(request.user))
             if models:
                 groups.append(
                     {"name": name, "app_label": name.lower(), "app_url": reverse("admin:index"), "models": models}

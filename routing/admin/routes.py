@@ -38,6 +38,7 @@ RETRY_LABELS: dict[str | int, str] = {
     529: "529 overloaded",
 }
 LONGEST_NAME = 300
+LAST = 10**9  # the place of a target that has none: after the others
 
 
 class RouteForm(VersionedForm):
@@ -73,6 +74,7 @@ class RouteForm(VersionedForm):
 
 
 class TargetForm(VersionedForm):
+    place = forms.IntegerField(label="Order", required=False, min_value=1, max_value=100_000)
     max_concurrent = forms.IntegerField(
         label="At once",
         required=False,
@@ -90,7 +92,18 @@ class TargetForm(VersionedForm):
 
 
 class TargetFormSet(VersionedFormSet):
-    """The targets of a route, judged as a whole."""
+    """The targets of a route, judged as a whole. Each form knows its target's place among them."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> Any:
+        if i < self.initial_form_count():
+            kwargs["initial"] = {"place": self._place_of(i)}
+        return super()._construct_form(i, **kwargs)  # type: ignore[misc]
+
+    def _place_of(self, i: int) -> int:
+        """Of the form's target where it stands by now; while a form is first shown that is the order of the forms."""
+        named = self.data.get(f"{self.add_prefix(i)}-id") if self.is_bound else None
+        places = {str(target.pk): place for place, target in enumerate(self.get_queryset(), 1)}
+        return places.get(str(named), i + 1)
 
     def clean(self) -> None:
         super().clean()
@@ -114,9 +127,9 @@ class TargetInline(ConsoleInline):
     model = RouteTarget
     form = TargetForm
     formset = TargetFormSet
-    row_fields = ("provider", "model", "tier", "weight", "max_concurrent", "enabled")
+    row_fields = ("place", "provider", "model", "tier", "weight", "max_concurrent", "enabled")
     verbose_name = "target"
-    verbose_name_plural = "targets, in their order: tier 0 first"
+    verbose_name_plural = "targets: tier 0 first, within a tier in this order where the strategy is priority"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
@@ -167,11 +180,13 @@ class RouteAdmin(PreviewingAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
-        targets = [each.instance for each in formset.kept_forms()]
+        kept = formset.kept_forms()
+        places = {id(each.instance): each.cleaned_data.get("place") or LAST for each in kept}
+        targets = [each.instance for each in kept]
         if change:  # what somebody else added meanwhile stays
             seen = {target.pk for target in targets} | {target.pk for target in formset.deleted_objects}
             targets += [target for target in form.instance.targets.all() if target.pk not in seen]
-        targets.sort(key=lambda target: target.tier)
+        targets.sort(key=lambda target: (target.tier, places.get(id(target), LAST)))
         route = form.instance
         save_route(change_set(request), route, targets, expected_version=route.version if change else None)
 

@@ -4,6 +4,7 @@ Refused: more than 10 MB, anything but UTF-8, a key given twice in one place, va
 that multiply into a huge document, anything but texts, numbers, dates, booleans, lists and mappings.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -31,6 +32,29 @@ def read_document(data: bytes) -> Any:
         raise ConfigRefused([Problem((), "the file is nested too deeply")]) from None
     except (ValueError, OverflowError) as error:  # such as the date 2026-13-45, or a number of 5,000 digits
         raise ConfigRefused([Problem((), f"the file has a value that cannot be read: {error}")]) from None
+
+
+def lines_of(data: bytes, paths: Iterable[Path]) -> dict[Path, int]:
+    """The line of the file that each path leads to, as far as it leads; nothing for a file that is no YAML."""
+    try:
+        root = yaml.compose(data.decode("utf-8-sig"), yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return {path: _line(root, path) for path in paths if root is not None and path}
+
+
+def _line(node: yaml.Node, path: Path) -> int:
+    line = node.start_mark.line + 1
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            key = node = node.value[step]
+        else:
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            key, node = next(((key, value) for key, value in pairs if _step(key) == step), (None, node))
+        if key is None:
+            return line
+        line = key.start_mark.line + 1
+    return line
 
 
 def _construct(loader: yaml.SafeLoader) -> Any:

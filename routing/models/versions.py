@@ -110,6 +110,9 @@ class ProcessReport(models.Model):
     directory = models.BigIntegerField(help_text="The revision of keys, teams and projects.")
     active = models.PositiveIntegerField(default=0, help_text="Requests that were running.")
     seen_at = models.DateTimeField(db_index=True)
+    queue = models.PositiveBigIntegerField(default=0, help_text="Finished requests that are not in the database yet.")
+    spool_bytes = models.PositiveBigIntegerField(default=0, help_text="Of its spool on disk.")
+    jobs = models.JSONField(default=dict, help_text="How its background jobs last went, by name.")
 
     class Meta:
         ordering = ["version", "process"]

@@ -110,6 +110,7 @@ class Checks:
             exchange.record("upstream_error", error.status)
         finally:
             exchange.record("shut_down", 503)  # if nothing else was recorded
+        house.jobs.done("checks", f"{target.provider.name}: {target.model}: {exchange.entry.outcome}")
         log.debug("health check", provider=target.provider.name, model=target.model, status=exchange.entry.status)
 
     def _exchange(self, target: TargetConf, revision: int) -> Exchange:

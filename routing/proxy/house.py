@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from accounting.access.directory import Directory
 from accounting.money.recorder import Recorder
+from gateway_project.jobs import JobLog
 from routing.health import Health
 from routing.observations import Observations
 from routing.proxy.allowance import Allowance
@@ -38,6 +39,7 @@ class House:
     draining: bool = False
     sessions: Sessions = field(default_factory=Sessions)
     shadows: Shadows = field(default_factory=Shadows)
+    jobs: JobLog = field(default_factory=JobLog)
 
     @property
     def informed(self) -> bool:

@@ -18,6 +18,7 @@ from accounting.limits.prices import BookPrices
 from accounting.limits.running import RunningLimits
 from accounting.money.recorder import Recorder
 from accounting.money.store import store_records
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 from routing.health import Health
 from routing.observations import Observations
@@ -43,14 +44,15 @@ class Runtime:
     """One process's gateway. `start` before the first request, `stop` after the last."""
 
     def __init__(self, folder: Path) -> None:
-        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records)
-        billing = Billing()
+        jobs, billing = JobLog(), Billing()
+        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records, jobs=jobs)
         self.limits = RunningLimits(
             lambda: self.house.directory.limits,
             redis_url=settings.REDIS_URL,
             workers=settings.GATEWAY_WORKERS,
             behind=lambda: recorder.depth,
             prices=BookPrices(lambda: self.house.billing.book),
+            jobs=jobs,
         )
         self.house = House(
             snapshot=Snapshot(revision=-1),
@@ -61,8 +63,9 @@ class Runtime:
             ping_seconds=float(settings.GATEWAY_PING_SECONDS),
             random=random.random,
             observations=Observations(),
-            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL, billing),
+            passthrough=PassThrough(upstreams, recorder, settings.GATEWAY_PUBLIC_URL, billing, jobs),
             billing=billing,
+            jobs=jobs,
             limits=Allowance(self.limits.admission, settings.GATEWAY_PUBLIC_URL),
         )
         self.running: set[Exchange] = set()

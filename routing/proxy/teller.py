@@ -42,7 +42,7 @@ class Teller:
         self._limits = limits
         self._active = active
         self._store = store
-        self._duties = Duties("development" if settings.GATEWAY_SIMULATOR else "production")
+        self._duties = Duties("development" if settings.GATEWAY_SIMULATOR else "production", jobs=house.jobs)
         self._status = StatusWriter(house.health)
         self._told: Mapping[int, CredentialStatus] = {}
         self._stopped = threading.Event()
@@ -65,12 +65,32 @@ class Teller:
     def _turn(self) -> None:
         house = self._house
         self._limits.turn()
-        self._duties.run(Serving(house.snapshot.revision, house.directory.revision, self._active()))
+        self._duties.run(self._serving())
         self._tell_refreshes()
         self._tell_unpriced()
         self.tell(house.observations.take())
-        self._written(self._status.write)
+        if self._written(self._status.write):
+            house.jobs.done("observations")
         self._tell_shadows(last=False)
+        self._tell_sharing()
+
+    def _serving(self) -> Serving:
+        house = self._house
+        return Serving(
+            house.snapshot.revision,
+            house.directory.revision,
+            self._active(),
+            house.recorder.depth,
+            house.recorder.spool_bytes,
+            house.jobs.told(),
+        )
+
+    def _tell_sharing(self) -> None:
+        """Whether Redis carries the state of targets from process to process."""
+        if settings.REDIS_URL and self._house.health.shared:
+            self._house.jobs.done("sharing")
+        elif settings.REDIS_URL:
+            self._house.jobs.failed("sharing", "Redis is away; each process goes by what it sees itself")
 
     def _last_turn(self) -> None:
         self._written(self._status.leave)
@@ -85,6 +105,9 @@ class Teller:
         news = {provider: status for provider, status in now.items() if self._told.get(provider) != status}
         if news and self._written(lambda: store_refreshes(news)):
             self._told = now
+        for status in news.values():
+            if status.ok is not None:
+                self._house.jobs.done("tokens") if status.ok else self._house.jobs.failed("tokens", status.error)
 
     def _tell_unpriced(self) -> None:
         """Which models had no price."""
@@ -103,6 +126,7 @@ class Teller:
         except Error as error:
             close_old_connections()
             keep()
+            self._house.jobs.failed("observations", error)
             log.debug("what was seen cannot be written yet", error=str(error)[:300])
             return False
         return True

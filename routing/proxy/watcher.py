@@ -54,7 +54,8 @@ class Watcher:
     def refresh(self) -> None:
         """Reads the revisions, and whatever has moved. While the database is away nothing changes."""
         try:
-            self._look()
+            with self._house.jobs.running("configuration"):
+                self._look()
         except DatabaseError as error:
             close_old_connections()
             self._say(error)

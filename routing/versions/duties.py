@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import Error, close_old_connections
 from django.utils import timezone
 
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 from routing.versions.fleet import Reporter, Serving
 from routing.versions.keeping import current_version
@@ -20,7 +21,10 @@ class Duties:
     """`run` is called over and over by the thread that watches the configuration. While the database is away it does
     nothing, and says so once."""
 
-    def __init__(self, server: str, clock: Callable[[], datetime] = timezone.now) -> None:
+    def __init__(
+        self, server: str, clock: Callable[[], datetime] = timezone.now, *, jobs: JobLog | None = None
+    ) -> None:
+        self._jobs = jobs or JobLog()
         self._clock = clock
         self._reporter = Reporter(server, clock())
         self._looked_at = clock() - DUE_EVERY
@@ -38,7 +42,8 @@ class Duties:
                 self._reporter.report(serving, now)
             if now - self._looked_at >= DUE_EVERY:
                 self._looked_at = now
-                run_due(now)
+                with self._jobs.running("proposals"):
+                    run_due(now)
         except Error as error:
             close_old_connections()
             if not self._away:

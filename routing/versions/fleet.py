@@ -3,8 +3,10 @@
 import os
 import secrets
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from routing.models import ProcessReport
 from routing.versions.keeping import current_number
@@ -12,15 +14,20 @@ from routing.versions.keeping import current_number
 HEARTBEAT = timedelta(seconds=5)
 SILENCE = timedelta(seconds=30)  # after which a process counts as gone
 MOST_PROCESSES = 500
+_TOLD = ("version", "directory", "active", "queue", "spool_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a process serves at a moment: both revisions, and how many requests are running."""
+    """What a process serves at a moment: both revisions, how many requests are running, how many that are over are not in
+    the database yet, and how its background jobs last went."""
 
     version: int
     directory: int
     active: int
+    queue: int = 0
+    spool_bytes: int = 0
+    jobs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Reporter:
@@ -39,7 +46,7 @@ class Reporter:
         news = (serving.version, serving.directory)
         if news == self._told and now - self._told_at < HEARTBEAT:
             return
-        values = {"version": serving.version, "directory": serving.directory, "active": serving.active, "seen_at": now}
+        values = {name: getattr(serving, name) for name in _TOLD} | {"jobs": dict(serving.jobs), "seen_at": now}
         fixed = {"host": self.host, "pid": os.getpid(), "server": self._server, "started_at": self._started_at}
         if not ProcessReport.objects.filter(process=self.name).update(**values):
             ProcessReport.objects.create(process=self.name, **fixed, **values)

@@ -22,7 +22,9 @@ from accounting.money.replay import MOST, decode
 from accounting.money.slices import SLICE, sliced
 from accounting.money.spool import FINAL
 from accounting.money.store import store_records
+from gateway_project.jobs import JobLog
 from tests.accounting import spool_writer
+from tests.harness import wait_until
 
 
 class Shelf:
@@ -87,6 +89,16 @@ class TestStoring:
             shelf.wait_for(lambda: shelf.stored == ["a"])
             recorder.finished(entry("b"))
             shelf.wait_for(lambda: shelf.stored == ["a", "b"])
+
+    def test_the_process_can_tell_whether_records_are_stored(self, root: Path) -> None:
+        shelf, jobs = Shelf(), JobLog()
+        shelf.away = True
+        with running(root, shelf, jobs=jobs) as recorder:
+            recorder.finished(entry("a"))
+            wait_until(lambda: jobs.told().get("records", {}).get("words") == "the database is away")
+            assert recorder.spool_bytes > 0
+            shelf.away = False
+            wait_until(lambda: jobs.told()["records"]["ok"])
 
     def test_stopping_stores_the_rest_and_leaves_no_folder(self, root: Path) -> None:
         shelf = Shelf()

@@ -5,6 +5,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+from gateway_project.jobs import JOBS
 from tests.fake_provider import FakeProvider
 from tests.gateway.bodies import ask
 from tests.gateway.conftest import OwnGateway
@@ -41,6 +42,19 @@ def test_a_process_is_seen_while_it_serves_and_not_afterwards(own_gateway: OwnGa
         assert sentence in console.get("/admin/routing/configversion/")
         gateway.restart()
         wait_until(lambda: sentence in console.get("/admin/"), what="one report, not two")
+
+
+def test_a_process_tells_how_its_background_jobs_go(own_gateway: OwnGateway) -> None:
+    with own_gateway() as (gateway, _):
+        console = Console(gateway)
+        regular = len([job for job in JOBS if job.every is not None])
+
+        def fine() -> int:
+            jobs = console.get("/admin/").partition('id="jobs"')[2].partition("</section>")[0]
+            assert "failed" not in jobs
+            return jobs.count('class="pill good">fine<')
+
+        wait_until(lambda: fine() == regular, timeout=30, what="every regular job has run once")
 
 
 def test_a_scheduled_change_is_made_by_the_process_that_serves(own_gateway: OwnGateway) -> None:

@@ -64,7 +64,7 @@ HISTORY = (
     "requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal", "budgetrequest", "budgetalert",
 )  # fmt: skip
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
-OPEN_TO_AUDITORS = {"explain", "index", "app_list", "password_change", "password_change_done"}
+OPEN_TO_AUDITORS = {"search", "explain", "index", "app_list", "password_change", "password_change_done"}
 
 
 def test_there_are_addresses_to_check() -> None:

@@ -4,16 +4,18 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from accounting.admin.team_tabs import TABS
 from accounting.audit.changes import Actor, changing
 from accounting.models import Price
 from accounting.money.price_list import LIST_2026_11_20, rows_of
 from accounting.money.price_store import Unpriced, store_unpriced
-from routing.models import ConfigProposal, ConfigVersion, ProcessReport
+from routing.models import ConfigProposal, ConfigVersion, ProcessReport, RouteTarget
 from routing.versions.proposals import Draft, Person, Wish, draft, propose
 from tests.pages.conftest import PASSWORD, World, make_record, make_world
 from tests.pages.test_targets_page import said
@@ -125,6 +127,9 @@ def addresses(world: World) -> list[str]:
         "routing_configproposal": a_proposal(world),
     }  # fmt: skip
     found = ["/admin/", "/admin/password_change/", f"{reverse('admin:routing_route_who_serves')}?model=x"]
+    found += ["/admin/search/?q=a", "/admin/configuration/"]
+    team = reverse("admin:accounting_team_change", args=[world.team.pk])
+    found += [f"{team}?tab={tab.name}" for tab in TABS]
     for name, row in rows.items():
         found += [reverse(f"admin:{name}_changelist"), reverse(f"admin:{name}_change", args=[row.pk])]
         if not name.endswith(("requestrecord", "auditevent", "configversion", "configproposal")):
@@ -224,7 +229,7 @@ def test_key_is_made_by_hand_and_copied(visitor: Visitor, world: World) -> None:
 
 
 def test_member_is_found_by_address(visitor: Visitor, world: World) -> None:
-    page = visitor.open(reverse("admin:accounting_team_change", args=[world.team.pk]))
+    page = visitor.open(f"{reverse('admin:accounting_team_change', args=[world.team.pk])}?tab=members")
     page.click("#memberships-group .add-row a")
     page.click("#memberships-1 .select2-selection")
     page.fill(".select2-search__field", "ada@")
@@ -260,3 +265,157 @@ def test_the_page_of_targets_follows_by_itself(visitor: Visitor, world: World) -
     page.click("text=Reopen")
     page.wait_for_selector("text=its breaker is closed")
     assert visitor.complaints == []
+
+
+def palette_of(page: Page, text: str) -> None:
+    page.keyboard.press("Control+k")
+    page.wait_for_selector("#palette[open]")
+    page.keyboard.type(text)
+    page.wait_for_selector(f"#palette [data-count]:has-text('“{text}”')")
+
+
+def test_everything_is_found_and_opened_by_keyboard(visitor: Visitor, world: World) -> None:
+    page = visitor.open("/admin/routing/provider/")
+    palette_of(page, "platform")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.closest('#palette li') !== null")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.id") == "palette-text"
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#palette")
+    palette_of(page, "sam@example.org")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/user/{world.stranger.pk}/change/")
+    assert visitor.complaints == []
+
+
+def test_enter_opens_the_first_result_and_typing_goes_on_from_a_result(visitor: Visitor, world: World) -> None:
+    page = visitor.open("/admin/")
+    page.click("[data-palette]")
+    page.keyboard.type("sonn")
+    page.wait_for_selector("#palette .found")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.type("et")
+    assert page.input_value("#palette-text") == "sonnet"
+    page.wait_for_selector("#palette [data-count]:has-text('“sonnet”')")
+    first = page.get_attribute("#palette .found a >> nth=0", "href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{first}")
+    assert visitor.complaints == []
+
+
+def test_the_palette_fits_a_phone(visitor: Visitor) -> None:
+    visitor.page.set_viewport_size(PHONE)
+    page = visitor.open("/admin/")
+    page.click("[data-palette]")
+    page.keyboard.type("a")
+    page.wait_for_selector("#palette .found")
+    box = page.locator("#palette").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert visitor.overflow() <= 0
+
+
+def three_targets(world: World) -> list[str]:
+    for place, (model, tier) in enumerate((("second", 0), ("third", 1)), 1):
+        RouteTarget.objects.create(route=world.route, provider=world.provider, model=model, tier=tier, position=place)
+    return stored(world)
+
+
+def stored(world: World) -> list[str]:
+    rows = RouteTarget.objects.filter(route=world.route).order_by("tier", "position")
+    return [f"{row.tier} {row.model}" for row in rows]
+
+
+def test_targets_are_ordered_by_dragging(visitor: Visitor, world: World) -> None:
+    assert three_targets(world) == ["0 claude-sonnet-4-5", "0 second", "1 third"]
+    page = visitor.open(reverse("admin:routing_route_change", args=[world.route.pk]))
+    page.locator("#targets-2").scroll_into_view_if_needed()
+    page.drag_and_drop(
+        "#targets-2 .order-handle", "#targets-0", target_position={"x": 200, "y": 4}, source_position={"x": 8, "y": 10}
+    )
+    assert page.input_value("#id_targets-2-place") == "1"
+    assert page.input_value("#id_targets-2-tier") == "0", "it stands before one of tier 0 now"
+    assert page.inner_text("#targets-group [role=status]").endswith("number 1 of 3, in tier 0. Save to keep it.")
+    page.click("[name=_save]")
+    page.wait_for_url("**/route/")
+    assert stored(world) == ["0 third", "0 claude-sonnet-4-5", "0 second"]
+    assert visitor.complaints == []
+
+
+def test_targets_are_ordered_by_keyboard(visitor: Visitor, world: World) -> None:
+    three_targets(world)
+    page = visitor.open(reverse("admin:routing_route_change", args=[world.route.pk]))
+    page.focus("#targets-1 button[aria-label='Move up']")
+    page.keyboard.press("Enter")
+    assert page.input_value("#id_targets-1-place") == "1"
+    page.keyboard.press("Enter")  # it is the first already
+    assert page.input_value("#id_targets-1-place") == "1"
+    page.focus("#targets-1 button[aria-label='Move down']")
+    for _ in range(2):
+        page.keyboard.press("Space")
+    page.click("[name=_save]")
+    page.wait_for_url("**/route/")
+    assert stored(world) == ["0 claude-sonnet-4-5", "1 third", "1 second"]
+    assert visitor.complaints == []
+
+
+def test_a_new_target_is_put_first_and_another_one_taken_away_again(visitor: Visitor, world: World) -> None:
+    three_targets(world)
+    page = visitor.open(reverse("admin:routing_route_change", args=[world.route.pk]))
+    page.click("#targets-group .add-row a")
+    page.select_option("#id_targets-3-provider", str(world.provider.pk))
+    page.fill("#id_targets-3-model", "fourth")
+    for _ in range(3):
+        page.click("#targets-3 button[aria-label='Move up']")
+    page.click("#targets-group .add-row a")
+    page.click("#targets-4 .inline-deletelink")
+    page.click("[name=_save]")
+    page.wait_for_url("**/route/")
+    assert stored(world) == ["0 fourth", "0 claude-sonnet-4-5", "0 second", "1 third"]
+    assert visitor.complaints == []
+
+
+def test_an_import_is_looked_at_and_applied_by_hand(visitor: Visitor, world: World) -> None:
+    page = visitor.open("/admin/configuration/")
+    page.fill("#id_text", "version: 1\nroutes:\n- name: sonnet\n  cooldown: 77\n")
+    page.click("text=Show what would change")
+    page.wait_for_selector("#apply_form")
+    assert "77" in page.inner_text("#changes")
+    page.set_viewport_size(PHONE)
+    assert visitor.overflow() <= 0
+    page.click("#apply_form button")
+    page.wait_for_selector("text=Imported: 1 change")
+    world.route.refresh_from_db()
+    assert world.route.cooldown == 77
+    assert visitor.complaints == []
+
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [f"{page.url}: {each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"][:3]]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_pages_can_be_used_by_everybody(width: int, visitor: Visitor, world: World) -> None:
+    three_targets(world)
+    make_prices()
+    team = reverse("admin:accounting_team_change", args=[world.team.pk])
+    pages = ["/admin/", "/admin/search/?q=a", "/admin/configuration/"]
+    pages += [reverse("admin:routing_route_change", args=[world.route.pk]), *(f"{team}?tab={tab.name}" for tab in TABS)]
+    visitor.page.set_viewport_size({"width": width, "height": 800})
+    found = [each for address in pages for each in violations(visitor.open(address))]
+    page = visitor.open("/admin/configuration/")
+    page.fill("#id_text", "version: 1\nroutes:\n- name: sonnet\n  cooldown: 77\n")
+    page.click("text=Show what would change")
+    page.wait_for_selector("#apply_form")
+    found += violations(page)
+    palette_of(visitor.open("/admin/"), "platform")
+    assert [*found, *violations(visitor.page)] == []

@@ -13,13 +13,15 @@ from routing.models import ModelAlias, Provider, Route
 from tests.pages.conftest import PASSWORD, World, signed_in
 from tests.pages.page_form import fields_of
 
+MEMBERS = "?tab=members"
+
 
 def change_page(model: str, pk: int) -> str:
     return reverse(f"admin:{model}_change", args=[pk])
 
 
-def opened(client: Client, model: str, pk: int) -> dict[str, Any]:
-    return fields_of(client.get(change_page(model, pk)).content, f"{model.split('_')[1]}_form")
+def opened(client: Client, model: str, pk: int, tab: str = "") -> dict[str, Any]:
+    return fields_of(client.get(f"{change_page(model, pk)}{tab}").content, f"{model.split('_')[1]}_form")
 
 
 @pytest.mark.parametrize(
@@ -96,11 +98,12 @@ def test_stale_row_inside_a_form_is_refused(world: World, console: Client) -> No
 
 
 def test_row_that_someone_else_changed_is_not_removed(world: World, console: Client) -> None:
-    mine = opened(console, "accounting_team", world.team.pk)
+    mine = opened(console, "accounting_team", world.team.pk, MEMBERS)
     with changing(Actor("bob@example.org", "user")) as change:
         world.membership.role = "admin"
         change.save(world.membership)
-    response = console.post(change_page("accounting_team", world.team.pk), {**mine, "memberships-0-DELETE": "on"})
+    members = f"{change_page('accounting_team', world.team.pk)}{MEMBERS}"
+    response = console.post(members, {**mine, "memberships-0-DELETE": "on"})
     assert "bob@example.org changed role" in response.content.decode()
     assert Membership.objects.exists()
 
@@ -171,12 +174,16 @@ def test_retry_on_keeps_statuses_that_have_no_checkbox_of_their_own(world: World
 
 
 def test_team_form_edits_lists_as_lines_and_people_inline(world: World, console: Client) -> None:
+    address = change_page("accounting_team", world.team.pk)
     mine = opened(console, "accounting_team", world.team.pk)
-    mine |= {
-        "allowed_models": "claude-sonnet-*\n\n  claude-haiku-4-5 ", "memberships-TOTAL_FORMS": "2",
-        "memberships-1-user": world.admin.pk, "memberships-1-role": "owner", "memberships-1-team": world.team.pk,
+    mine |= {"allowed_models": "claude-sonnet-*\n\n  claude-haiku-4-5 "}
+    assert console.post(address, mine).status_code == 302
+    people = opened(console, "accounting_team", world.team.pk, MEMBERS)
+    people |= {
+        "memberships-TOTAL_FORMS": "2", "memberships-1-user": world.admin.pk, "memberships-1-role": "owner",
+        "memberships-1-team": world.team.pk,
     }  # fmt: skip
-    assert console.post(change_page("accounting_team", world.team.pk), mine).status_code == 302
+    assert console.post(f"{address}{MEMBERS}", people).status_code == 302
     assert Team.objects.get().allowed_models == ["claude-sonnet-*", "claude-haiku-4-5"]
     assert Membership.objects.get(user=world.admin).role == "owner"
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from accounting.audit.changes import Actor, changing
 from accounting.models import AuditEvent, Revision
 from routing.models import ModelAlias, Route, RouteTarget
+from routing.selectors import who_serves
 from routing.services import save_alias, save_route
 from tests.pages.conftest import World, make_record, signed_in
 from tests.pages.page_form import fields_of
@@ -203,3 +204,51 @@ def test_a_switch_is_on_the_page_of_its_record(world: World, console: Client) ->
     record = make_record(request_id="req_switched", switched_from="main/claude-a", switch_tokens=12345)
     page = console.get(reverse("admin:accounting_requestrecord_change", args=[record.pk])).content.decode()
     assert "main/claude-a: it served this session before, and 12,345 cached tokens were probably left there" in page
+
+
+def in_order(world: World) -> list[tuple[int, str]]:
+    rows = world.route.targets.order_by("tier", "position", "pk")
+    return [(target.tier, target.model) for target in rows]
+
+
+def test_the_numbers_order_the_targets_of_a_tier(world: World, console: Client) -> None:
+    for place, model in enumerate(("b", "c"), 1):
+        world.route.targets.create(provider=world.provider, model=model, position=place)
+    address = reverse("admin:routing_route_change", args=[world.route.pk])
+    form = fields_of(console.get(address).content, "route_form")
+    assert [form[f"targets-{row}-place"] for row in range(3)] == ["1", "2", "3"]
+    assert console.post(address, {**form, "targets-0-place": "3", "targets-2-place": "1"}).status_code == 302
+    assert in_order(world) == [(0, "c"), (0, "b"), (0, "claude-sonnet-4-5")]
+    form = fields_of(console.get(address).content, "route_form")
+    moved = {"targets-0-tier": "1", "targets-0-place": "1"}
+    assert console.post(address, {**form, **moved}).status_code == 302
+    assert in_order(world) == [(0, "b"), (0, "claude-sonnet-4-5"), (1, "c")], "the tier goes first"
+
+
+def test_the_order_is_what_the_strategy_priority_goes_by(world: World, console: Client) -> None:
+    world.route.targets.create(provider=world.provider, model="b", position=1)
+    address = reverse("admin:routing_route_change", args=[world.route.pk])
+    form = fields_of(console.get(address).content, "route_form")
+    swapped = {"strategy": "priority", "targets-0-place": "2", "targets-1-place": "1"}
+    assert console.post(address, {**form, **swapped}).status_code == 302
+    shares = who_serves("claude-sonnet-4-5").shares
+    assert [(share.model, share.percent) for share in shares] == [("b", 100.0), ("claude-sonnet-4-5", 0.0)]
+
+
+@pytest.mark.parametrize("place", ["0", "-1", "x", "1.5", "999999999999"])
+def test_a_place_is_a_number(place: str, world: World, console: Client) -> None:
+    address = reverse("admin:routing_route_change", args=[world.route.pk])
+    form = fields_of(console.get(address).content, "route_form")
+    assert console.post(address, {**form, "targets-0-place": place}).status_code == 200
+
+
+def test_an_order_that_somebody_else_has_changed_is_not_overwritten(world: World, console: Client) -> None:
+    world.route.targets.create(provider=world.provider, model="b", position=1)
+    address = reverse("admin:routing_route_change", args=[world.route.pk])
+    form = fields_of(console.get(address).content, "route_form")
+    swapped = {**form, "targets-0-place": "2", "targets-1-place": "1"}
+    assert console.post(address, swapped).status_code == 302
+    answer = console.post(address, {**form, "targets-0-place": "5"})
+    assert answer.status_code == 200
+    assert "while you were editing" in answer.content.decode()
+    assert in_order(world) == [(0, "b"), (0, "claude-sonnet-4-5")]

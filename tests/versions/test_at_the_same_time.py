@@ -38,6 +38,25 @@ for number in range(20):
     name = f"alias-{sys.argv[1]}-{number}"
     make(lambda change: save_alias(change, ModelAlias(name=name, route=Route.objects.get())))
 """
+IMPORT = """
+import sys
+from accounting.audit.changes import Actor, changing
+from django.core.exceptions import ValidationError
+from routing.declarative import ConfigRefused
+from routing.declarative.trying import Moved, Wanted, carry_out, try_out
+file = b"version: 1\\nroutes:\\n- name: sonnet\\n  cooldown: 55\\nteams:\\n- name: blue\\n"
+wanted, actor = Wanted(file, {}), Actor(f"admin-{sys.argv[1]}", "user")
+tried = try_out(wanted, actor)
+assert len(tried.changes) == 2, tried
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with changing(actor) as change:
+        carry_out(change, wanted, tried.mark)
+    print("applied")
+except (Moved, ConfigRefused):
+    print("moved")
+"""
 DJANGO = "import django; django.setup()\n"
 
 
@@ -106,3 +125,12 @@ def test_versions_of_changes_at_the_same_time_follow_each_other(database: dict[s
         "assert sizes == list(range(1, 62)), sizes\n"
     )
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, env=database, check=True)
+
+
+@pytest.mark.postgres
+def test_of_people_who_apply_the_same_file_at_once_one_does_and_the_others_are_told(database: dict[str, str]) -> None:
+    assert sorted(together(IMPORT, 3, database)) == ["applied\n", "moved\n", "moved\n"]
+    assert rows(database, "SELECT cooldown FROM routing_route") == [(55,)]
+    changed = "SELECT count(*) FROM accounting_auditevent WHERE action = 'changed' AND object_type = 'route'"
+    assert rows(database, changed) == [(1,)]
+    assert rows(database, "SELECT name FROM accounting_team") == [("blue",)]

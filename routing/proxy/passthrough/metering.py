@@ -19,6 +19,7 @@ from accounting.money.entry import Entry, Line
 from accounting.money.price_book import BATCH
 from accounting.money.pricing import merged
 from accounting.money.usage import Usage
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 from routing.formats.anthropic import DEFAULT_VERSION
 from routing.formats.base import BATCHES, Outbound
@@ -59,7 +60,9 @@ class Metering:
         owners: Owners,
         ledger: Ledger,
         billing: Billing,
+        jobs: JobLog,
     ) -> None:
+        self._jobs = jobs
         self._upstreams = upstreams
         self._billing = billing
         self._keep = keep
@@ -127,8 +130,10 @@ class Metering:
             try:
                 if not await self._is_priced(batch):
                     await self.read(batch, provider)
+                self._jobs.done("batches")
             except FAILURES as error:
                 self._rest(batch.id)
+                self._jobs.failed("batches", f"{provider.name}: {error}")
                 log.warning("the results of a batch cannot be read yet", batch=batch.id, error=str(error)[:300])
 
     async def _is_priced(self, batch: Owned) -> bool:

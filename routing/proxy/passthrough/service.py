@@ -3,6 +3,7 @@
 import asyncio
 
 from accounting.money.recorder import Recorder
+from gateway_project.jobs import JobLog
 from routing.formats.base import BATCHES, header
 from routing.proxy.billing import Billing
 from routing.proxy.exchange import Cause, Exchange
@@ -34,10 +35,17 @@ _WRITE = {
 class PassThrough:
     """Batches and files of one process. `owners` is kept fresh by whoever watches the database."""
 
-    def __init__(self, upstreams: UpstreamClient, recorder: Recorder, public_url: str, billing: Billing) -> None:
+    def __init__(
+        self,
+        upstreams: UpstreamClient,
+        recorder: Recorder,
+        public_url: str,
+        billing: Billing,
+        jobs: JobLog | None = None,
+    ) -> None:
         self.owners = Owners()
         ledger = Ledger()
-        metering = Metering(upstreams, recorder.finished, self.owners, ledger, billing)
+        metering = Metering(upstreams, recorder.finished, self.owners, ledger, billing, jobs or JobLog())
         self._desk = Desk(upstreams, recorder, self.owners, ledger, metering, public_url)
 
     async def serve(self, exchange: Exchange, snapshot: Snapshot) -> None:
