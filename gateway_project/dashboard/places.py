@@ -16,4 +16,9 @@ class Place:
     icon: str
 
 
-PLACES: tuple[Place, ...] = (Place("overview", _("Overview"), "dashboard:overview", "overview"),)
+PLACES: tuple[Place, ...] = (
+    Place("overview", _("Overview"), "dashboard:overview", "overview"),
+    Place("members", _("Members"), "dashboard:members", "members"),
+    Place("projects", _("Projects"), "dashboard:projects", "projects"),
+    Place("activity", _("Activity"), "dashboard:activity", "activity"),
+)
