@@ -5,7 +5,6 @@ go nor be lowered. Two who change the same team come one after the other, and th
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -88,8 +87,7 @@ def remove_member(change: ChangeSet, party: Party, member: Membership) -> Gone:
         )
     if fresh.role == OWNER:
         _keep_an_owner(fresh)
-    now = timezone.now()
-    gone = Gone(tuple(_revoke(change, fresh, now)), _withdraw_invitations(change, fresh, ""))
+    gone = Gone(tuple(revoke_keys(change, fresh)), _withdraw_invitations(change, fresh, ""))
     change.delete(fresh)
     return gone
 
@@ -140,7 +138,9 @@ def _keep_an_owner(member: Membership) -> None:
         raise ValidationError(_("This is the only owner of the team; make somebody else an owner first."))
 
 
-def _revoke(change: ChangeSet, member: Membership, now: datetime) -> list[VirtualKey]:
+def revoke_keys(change: ChangeSet, member: Membership) -> list[VirtualKey]:
+    """Ends the keys that go with a membership, for those who end it by another door."""
+    now = timezone.now()
     keys = list(keys_that_go(member).select_for_update(of=("self",)))
     for key in keys:
         key.revoked_at = now

@@ -125,8 +125,7 @@ def _page(
         "teams": user.memberships.select_related("team").filter(team__enabled=True)[:200],
         "sign_ins": sorted(sign_ins, key=lambda each: not each[2]),
         "others": len(sign_ins) > 1,
-        "home": teams_of(user)[:1],
     }
-    zone = user.timezone or "UTC"
-    with timezone.override(zone):
+    first = teams_of(user)[:1]
+    with timezone.override(user.timezone or (first[0].timezone if first else "UTC")):
         return render(request, "dashboard/profile.html", names, status=status)

@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounting.membership import revoke_keys
 from accounting.models import Membership, Project, Team
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline
+from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
 from gateway_project.console.forms import VersionedForm
 
 
@@ -62,6 +63,13 @@ class TeamAdmin(ConsoleAdmin):
         ("What its people may use", {"fields": ("allowed_models", "capture")}),
     )
     empty_hint = "No team yet. A team holds the people who use the gateway, and projects that hold keys."
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is Membership:
+            for row in formset.initial_forms:
+                if formset._should_delete_form(row):
+                    revoke_keys(change_set(request), row.instance)
+        super().save_formset(request, form, formset, change)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         counts = {"n_projects": Count("projects", distinct=True), "n_members": Count("memberships", distinct=True)}
@@ -121,3 +129,8 @@ class MembershipAdmin(ConsoleAdmin):
     autocomplete_fields = ("team", "user")
     fields = ("team", "user", "role")
     empty_hint = "Nobody belongs to a team yet. A team's own page adds its members too."
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Their personal keys of the team end with it."""
+        revoke_keys(change_set(request), obj)
+        super().delete_model(request, obj)

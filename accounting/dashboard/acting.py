@@ -6,6 +6,8 @@ from django.core.exceptions import ValidationError
 from accounting.limits.asking import Party
 from gateway_project.dashboard.frame import TeamPage
 
+BOTH = ("GET", "HEAD", "POST")  # the methods of a page with a form
+
 
 def party_of(page: TeamPage) -> Party:
     """Who acts: a member by their role, an administrator as one, an auditor for reading."""

@@ -18,6 +18,7 @@ from gateway_project.dashboard.periods import DAYS_90, Period, read_period
 
 ON_A_PAGE = 50
 MOST_FIELDS = 40
+MOST_OPEN = 6  # fields that are shown without a click
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Line:
     event: AuditEvent
     kind: str
     changes: tuple[tuple[str, str, str], ...]
+
+    @property
+    def folded(self) -> bool:
+        """A whole row that came or went says little that its name does not say."""
+        return self.event.action in {"created", "deleted"} or len(self.changes) > MOST_OPEN
 
 
 @team_page("activity", least=VIEWER)

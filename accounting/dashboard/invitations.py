@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounting.access.roles import ADMIN
 from accounting.audit.changes import changing
-from accounting.dashboard.acting import party_of, put_errors
+from accounting.dashboard.acting import BOTH, party_of, put_errors
 from accounting.dashboard.people_forms import ROLE_NAMES, InvitationForm
 from accounting.invitations import Terms, withdraw_invitation
 from accounting.limits.asking import NotAllowed
@@ -29,7 +29,7 @@ SHOWN_WITHIN = 600  # seconds
 MOST_SHOWN = 200
 
 
-@team_page("members", least=ADMIN)
+@team_page("members", least=ADMIN, methods=BOTH)
 def invite(request: HttpRequest, page: TeamPage) -> HttpResponse:
     """A form for a new invitation."""
     if page.standing == "auditor":

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from accounting.access.roles import ADMIN, OWNER, ROLES, VIEWER
 from accounting.audit.changes import StaleVersion, changing
-from accounting.dashboard.acting import party_of, put_errors
+from accounting.dashboard.acting import BOTH, party_of, put_errors
 from accounting.dashboard.figures import spend_by
 from accounting.dashboard.invitations import open_invitations, take_link
 from accounting.dashboard.people_forms import ROLE_NAMES, RoleForm
@@ -66,7 +66,7 @@ def members(request: HttpRequest, page: TeamPage) -> HttpResponse:
     return render_page(request, page, "dashboard/members.html", names)
 
 
-@team_page("members", least=VIEWER)
+@team_page("members", least=VIEWER, methods=BOTH)
 def member(request: HttpRequest, page: TeamPage, pk: int) -> HttpResponse:
     """One member: role, keys, and what would become of them. A POST gives another role."""
     found = _member(page, pk)

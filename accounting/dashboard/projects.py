@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounting.access.roles import ADMIN, VIEWER
 from accounting.audit.changes import StaleVersion, changing
-from accounting.dashboard.acting import party_of, put_errors
+from accounting.dashboard.acting import BOTH, party_of, put_errors
 from accounting.dashboard.figures import Days, days_of, spend_by, standing_of
 from accounting.dashboard.people_forms import NewProjectForm, ProjectForm
 from accounting.limits.asking import NotAllowed
@@ -52,7 +52,7 @@ def projects(request: HttpRequest, page: TeamPage) -> HttpResponse:
     return render_page(request, page, "dashboard/projects.html", names)
 
 
-@team_page("projects", least=ADMIN)
+@team_page("projects", least=ADMIN, methods=BOTH)
 def new_project(request: HttpRequest, page: TeamPage) -> HttpResponse:
     """A form for a new project."""
     if not _may_write(page):
@@ -72,7 +72,7 @@ def new_project(request: HttpRequest, page: TeamPage) -> HttpResponse:
     return render_page(request, page, "dashboard/new_project.html", {"form": form})
 
 
-@team_page("projects", least=VIEWER)
+@team_page("projects", least=VIEWER, methods=BOTH)
 def project(request: HttpRequest, page: TeamPage, name: str) -> HttpResponse:
     """One project: its usage, keys and budgets. A POST changes its name for people, or disables it."""
     found = page.team.projects.select_related("team").filter(name=name).first()

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from accounting.access.roles import OWNER, VIEWER
 from accounting.audit.changes import StaleVersion, changing
-from accounting.dashboard.acting import party_of, put_errors
+from accounting.dashboard.acting import BOTH, party_of, put_errors
 from accounting.dashboard.people_forms import TeamForm
 from accounting.limits.asking import NotAllowed
 from accounting.models import Team
@@ -23,7 +23,7 @@ CAPTURE = {
 }
 
 
-@team_page("members", least=VIEWER)
+@team_page("members", least=VIEWER, methods=BOTH)
 def team_settings(request: HttpRequest, page: TeamPage) -> HttpResponse:
     """Name and time zone for owners; everybody sees what holds."""
     may = page.may(OWNER) and page.standing != "auditor"
