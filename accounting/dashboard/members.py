@@ -52,7 +52,7 @@ class Row:
 @team_page("members", least=VIEWER, methods=READ)
 def members(request: HttpRequest, page: TeamPage) -> HttpResponse:
     """Everybody of the team; for admins the open invitations too."""
-    asked, role = request.GET.get("q", "").strip()[:100], request.GET.get("role", "")
+    asked, role = request.GET.get("q", "").replace("\x00", "").strip()[:100], request.GET.get("role", "")
     period = read_period({"period": MONTH}, page.zone, timezone.now())
     listed = Paginator(_found(page, asked, role), ON_A_PAGE).get_page(request.GET.get("page"))
     spent = spend_by("user", page.team, period)

@@ -75,7 +75,7 @@ def new_project(request: HttpRequest, page: TeamPage) -> HttpResponse:
 @team_page("projects", least=VIEWER, methods=BOTH)
 def project(request: HttpRequest, page: TeamPage, name: str) -> HttpResponse:
     """One project: its usage, keys and budgets. A POST changes its name for people, or disables it."""
-    found = page.team.projects.select_related("team").filter(name=name).first()
+    found = page.team.projects.select_related("team").filter(name=name.replace("\x00", "")).first()
     if found is None:
         raise Http404
     may = _may_write(page)
