@@ -8,7 +8,6 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from accounting.access.roles import ROLES
 from accounting.invitations import DAYS
 from accounting.models import AuditEvent, Invitation, Membership, Project
 
@@ -31,7 +30,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
 class RoleSerializer(serializers.Serializer[Any]):
     """Another role; with the `version` that was read, only if nobody else has changed it."""
 
-    role = serializers.ChoiceField(choices=list(ROLES))
+    role = serializers.ChoiceField(choices=Membership.Role.choices)
     version = serializers.IntegerField(required=False)
 
 
@@ -79,7 +78,7 @@ class NewInvitationSerializer(serializers.Serializer[Any]):
     """Whom to invite; with `mailed` the link goes to `email` and is not shown."""
 
     team = serializers.CharField()
-    role = serializers.ChoiceField(choices=list(ROLES))
+    role = serializers.ChoiceField(choices=Membership.Role.choices)
     days = serializers.ChoiceField(choices=list(DAYS), default=7)
     email = serializers.EmailField(required=False, allow_blank=True, max_length=254, default="")
     mailed = serializers.BooleanField(default=False)
