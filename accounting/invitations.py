@@ -33,14 +33,20 @@ class InvitationRefused(Exception):
         self.why = why
 
 
+class SentBefore(Exception):
+    """The same form was sent a second time; what it asks for is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is offered: a role, to whoever has the link or to one address, for some days."""
+    """What is offered: a role, to whoever has the link or to one address, for some days. The same `form_id` makes one
+    invitation, however often it is sent."""
 
     role: str
     days: int = 7
     email: str = ""
     mailed: bool = False
+    form_id: str = ""
 
 
 def visible_invitations(party: Party) -> "QuerySet[Invitation]":
@@ -52,7 +58,7 @@ def visible_invitations(party: Party) -> "QuerySet[Invitation]":
 
 
 def invite(change: ChangeSet, party: Party, team: Team, terms: Terms) -> tuple[Invitation, Secret]:
-    """A new invitation and its token, which is never to be had again."""
+    """A new invitation and its token, which is never to be had again. Raises SentBefore."""
     given = roles_given_by(role_under_lock(party, team))
     if not given:
         raise NotAllowed(_("Only admins and owners invite."))
@@ -60,6 +66,8 @@ def invite(change: ChangeSet, party: Party, team: Team, terms: Terms) -> tuple[I
         raise NotAllowed(_("Only an owner invites admins and owners."))
     if terms.days not in DAYS:
         raise ValidationError({"days": _("Choose 1, 7 or 30 days.")})
+    if terms.form_id and Invitation.objects.filter(form_id=terms.form_id).exists():
+        raise SentBefore
     address = terms.email.strip().lower()
     _check_address(team, address, mailed=terms.mailed)
     token = secrets.token_urlsafe(32)
@@ -70,6 +78,7 @@ def invite(change: ChangeSet, party: Party, team: Team, terms: Terms) -> tuple[I
         mailed=terms.mailed,
         token_hash=keyed_hash(token),
         invited_by=party.name,
+        form_id=terms.form_id,
         expires_at=timezone.now() + timedelta(days=terms.days),
     )
     change.save(invitation)

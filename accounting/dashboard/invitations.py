@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from accounting.access.roles import ADMIN
 from accounting.audit.changes import changing
 from accounting.dashboard.acting import BOTH, party_of, put_errors
-from accounting.dashboard.people_forms import ROLE_NAMES, InvitationForm
-from accounting.invitations import Terms, withdraw_invitation
+from accounting.dashboard.people_forms import InvitationForm
+from accounting.invitations import SentBefore, Terms, withdraw_invitation
 from accounting.limits.asking import NotAllowed
 from accounting.mailing import make_invitation, may_mail
 from accounting.membership import roles_given_by
@@ -23,6 +23,7 @@ from accounting.models import Invitation
 from gateway_project.console.access import actor_of
 from gateway_project.crypto import Secret, UnreadableSecret, ring
 from gateway_project.dashboard.frame import TeamPage, render_page, team_page
+from gateway_project.dashboard.role_names import ROLE_NAMES
 
 SLOT = "invitation_link"  # in the session: a link that is to be shown once
 SHOWN_WITHIN = 600  # seconds
@@ -83,12 +84,14 @@ def take_link(request: HttpRequest, page: TeamPage) -> dict[str, Any] | None:
 
 def _made(request: HttpRequest, page: TeamPage, form: InvitationForm) -> bool:
     values = form.cleaned_data
-    terms = Terms(values["role"], values["days"], values["email"], mailed=form.by_mail)
+    terms = Terms(values["role"], values["days"], values["email"], form.by_mail, values["form_id"])
     address = settings.GATEWAY_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
     try:
         invitation, link = make_invitation(actor_of(request), party_of(page), page.team, terms, address)
     except NotAllowed as error:
         raise PermissionDenied(str(error)) from None
+    except SentBefore:
+        return True
     except ValidationError as error:
         put_errors(form, error)
         return False

@@ -19,7 +19,7 @@ from accounting.audit.changes import StaleVersion, changing
 from accounting.dashboard.acting import BOTH, party_of, put_errors
 from accounting.dashboard.figures import spend_by
 from accounting.dashboard.invitations import open_invitations, take_link
-from accounting.dashboard.people_forms import ROLE_NAMES, RoleForm
+from accounting.dashboard.people_forms import RoleForm
 from accounting.limits.asking import NotAllowed
 from accounting.membership import (
     change_role,
@@ -34,6 +34,7 @@ from accounting.models import Membership
 from gateway_project.console.access import actor_of
 from gateway_project.dashboard.frame import READ, TeamPage, render_page, team_page
 from gateway_project.dashboard.periods import MONTH, read_period
+from gateway_project.dashboard.role_names import ROLE_NAMES
 
 ON_A_PAGE = 50
 

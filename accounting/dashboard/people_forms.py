@@ -1,21 +1,21 @@
 """Forms of the pages of people: invitations, roles, the team itself."""
 
+import secrets
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounting.access.roles import ADMIN, MEMBER, OWNER, VIEWER
+from accounting.access.roles import MEMBER
+from gateway_project.dashboard.role_names import ROLE_MEANINGS
 from gateway_project.dashboard.zones import zone_choices
 
-ROLE_NAMES = {OWNER: _("owner"), ADMIN: _("admin"), MEMBER: _("member"), VIEWER: _("viewer")}
-ROLE_MEANINGS = {
-    OWNER: _("Owner: gives roles, hands the team over, changes the team itself"),
-    ADMIN: _("Admin: manages members, projects, all keys and alerts; decides requests for more"),
-    MEMBER: _("Member: makes keys of their own, asks for more of a budget, tries models"),
-    VIEWER: _("Viewer: reads everything of the team, changes nothing"),
-}
 BY_LINK, BY_MAIL = "link", "mail"
+
+
+def new_form_id() -> str:
+    """What tells a form that is sent twice from two forms."""
+    return secrets.token_urlsafe(18)
 
 
 class InvitationForm(forms.Form):
@@ -44,6 +44,8 @@ class InvitationForm(forms.Form):
         widget=forms.RadioSelect,
         required=False,
     )
+
+    form_id = forms.CharField(widget=forms.HiddenInput, max_length=40, initial=new_form_id)
 
     def __init__(self, *args: Any, roles: tuple[str, ...], mail: bool, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})

@@ -26,13 +26,17 @@ class Invitation(Versioned):
     accepted_at = models.DateTimeField(null=True, blank=True, editable=False)
     accepted_by = models.CharField(max_length=254, blank=True, default="", editable=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True, editable=False)
+    form_id = models.CharField(
+        max_length=40, blank=True, default="", editable=False, help_text="Of the form that made it."
+    )
 
     class Meta:
         ordering = ["-id"]
         constraints = [
+            UniqueConstraint(fields=["form_id"], condition=~Q(form_id=""), name="one_invitation_per_form"),
             models.CheckConstraint(
                 condition=Q(accepted_at=None) | Q(withdrawn_at=None), name="invitation_accepted_or_withdrawn"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

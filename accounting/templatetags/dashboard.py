@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from accounting.templatetags.console import dollars
 from gateway_project.dashboard.periods import CHOICES
+from gateway_project.dashboard.role_names import ROLE_NAMES
 
 register = template.Library()
 
@@ -55,6 +56,12 @@ def short_number(value: Any) -> str:
         if abs(number) >= bound:
             return f"{formats.number_format(round(number / bound, 1), 1)}{letter}"
     return formats.number_format(round(number), 0)
+
+
+@register.filter
+def role_name(role: str) -> Any:
+    """`owner`, `admin`, `member` or `viewer` in the reader's language."""
+    return ROLE_NAMES.get(role, role)
 
 
 @register.filter

@@ -1,6 +1,7 @@
 """Members, invitations, projects and the team's settings as pages: who sees what, who may do what, what they say."""
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from accounting.services import create_key, create_user
 from tests.pages.conftest import PASSWORD, World, signed_in
 
 WHO = ("stranger", "viewer", "member", "admin", "owner", "auditor", "administrator")
+ANYBODY = {"email": "", "role": "member", "days": "7"}
 MEMBERS, INVITE = "/teams/platform/members/", "/teams/platform/members/invite/"
 
 
@@ -46,7 +48,7 @@ class Crew:
     def invite(self, who: str = "admin", **values: Any) -> str:
         """The link, as the page shows it once."""
         browser = self.browser(who)
-        answer = browser.post(INVITE, {"email": "", "role": "member", "days": "7", **values})
+        answer = browser.post(INVITE, {"form_id": secrets.token_hex(8), **ANYBODY, **values})
         assert answer.status_code == 302, answer.content.decode()
         found = re.search(r'id="invitation-link">([^<]+)<', browser.get(MEMBERS).content.decode())
         assert found
@@ -74,7 +76,7 @@ def test_everybody_of_the_team_reads_and_no_stranger(address: str, crew: Crew) -
 @pytest.mark.parametrize(
     ("address", "data", "least"),
     [
-        (INVITE, {"email": "", "role": "viewer", "days": "1"}, "admin"),
+        (INVITE, {"email": "", "role": "viewer", "days": "1", "form_id": "f"}, "admin"),
         ("/teams/platform/new-project/", {"name": "fresh"}, "admin"),
         ("/teams/platform/projects/default/", {"display_name": "The default", "version": "1"}, "admin"),
         ("/teams/platform/settings/", {"display_name": "P", "timezone": "UTC", "version": "1"}, "owner"),
@@ -263,16 +265,28 @@ class TestInvitations:
         elsewhere = address.replace("platform", "beta")
         assert crew.browser("stranger").post(elsewhere).status_code == 404, "another team's invitation"
 
+    def test_a_form_that_is_sent_twice_invites_once(self, crew: Crew) -> None:
+        browser = crew.browser("admin")
+        page = browser.get(INVITE).content.decode()
+        form_id = re.search(r'name="form_id" value="([^"]+)"', page)
+        assert form_id
+        for _ in range(2):
+            assert browser.post(INVITE, {**ANYBODY, "form_id": form_id[1]}).status_code == 302
+        assert Invitation.objects.count() == 1
+        assert "invitation-link" in browser.get(MEMBERS).content.decode(), "the link of the first is still shown"
+
     def test_an_admin_is_not_offered_higher_roles(self, crew: Crew) -> None:
         page = crew.browser("admin").get(INVITE).content.decode()
         assert 'value="member"' in page
         assert 'value="owner"' not in page
-        refused = crew.browser("admin").post(INVITE, {"email": "", "role": "owner", "days": "7"})
+        refused = crew.browser("admin").post(INVITE, {"email": "", "role": "owner", "days": "7", "form_id": "f"})
         assert refused.status_code == 200
         assert not Invitation.objects.exists()
 
     def test_refused_terms_keep_what_was_typed(self, crew: Crew) -> None:
-        page = crew.browser("admin").post(INVITE, {"email": "viewer@example.org", "role": "member", "days": "30"})
+        page = crew.browser("admin").post(
+            INVITE, {"email": "viewer@example.org", "role": "member", "days": "30", "form_id": "f"}
+        )
         assert b"belongs to the team already" in page.content
         assert b'value="viewer@example.org"' in page.content
 
@@ -290,7 +304,7 @@ class TestMail:
 
     def test_the_link_goes_to_the_address_and_is_shown_to_nobody(self, crew: Crew) -> None:
         browser = crew.browser("admin")
-        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail"}
+        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail", "form_id": "f"}
         browser.post(INVITE, form)
         page = browser.get(MEMBERS).content.decode()
         assert "on its way to new@example.org" in page
@@ -305,7 +319,7 @@ class TestMail:
     def test_mail_that_cannot_be_sent_invites_nobody(self, crew: Crew, settings: Settings) -> None:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
-        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail"}
+        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail", "form_id": "f"}
         page = crew.browser("admin").post(INVITE, form)
         assert b"could not be sent" in page.content
         assert Invitation.objects.get().state(timezone.now()) == "withdrawn"
@@ -313,7 +327,7 @@ class TestMail:
     def test_somebody_without_a_password_sets_one_by_the_mailed_link(self, crew: Crew) -> None:
         with changing(Actor("tests", "system")) as change:
             create_user(change, "quiet@example.org")
-        form = {"email": "quiet@example.org", "role": "member", "days": "7", "mailed": "mail"}
+        form = {"email": "quiet@example.org", "role": "member", "days": "7", "mailed": "mail", "form_id": "f"}
         crew.browser("admin").post(INVITE, form)
         link = re.search(r"http://testserver(/invitations/\S+)", str(mail.outbox[0].body))
         assert link
@@ -322,7 +336,7 @@ class TestMail:
 
     def test_a_team_whose_name_has_lines_does_not_break_the_mails_head(self, crew: Crew) -> None:
         Team.objects.filter(pk=crew.team.pk).update(display_name="A\nBcc: all@example.org")
-        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail"}
+        form = {"email": "new@example.org", "role": "member", "days": "7", "mailed": "mail", "form_id": "f"}
         assert crew.browser("admin").post(INVITE, form).status_code == 302
         assert mail.outbox[0].recipients() == ["new@example.org"]
         assert "\n" not in mail.outbox[0].subject
