@@ -23,6 +23,7 @@ from gateway_project.crypto import keyed_hash
 MOST_FAILURES = 5
 MOST_OF_AN_ADDRESS = 30
 WINDOW_SECONDS = 15 * 60
+MOST_FORGOTTEN = 500  # in one turn
 KNOWN = "known_browser"  # the cookie of a browser that has signed in before
 KNOWN_SECONDS = 365 * 24 * 3600
 _SALT = "known browser"
@@ -54,7 +55,7 @@ def attempt_of(request: HttpRequest, email: str) -> Attempt:
 def admit(attempt: Attempt) -> bool:
     """Whether one more attempt may be made. It counts at once, so that attempts made together count together."""
     moment = timezone.now()
-    AttemptCount.objects.filter(until__lte=moment).delete()
+    _forget_old(moment)
     counts = [_count(name, moment) <= most for name, most in attempt.counted_as.items()]
     return all(counts)
 
@@ -90,9 +91,20 @@ def _count(name: str, now: datetime) -> int:
         row, _ = AttemptCount.objects.select_for_update().get_or_create(
             name=name, defaults={"until": now + timedelta(seconds=WINDOW_SECONDS)}
         )
+        if row.until <= now:
+            row.count, row.until = 0, now + timedelta(seconds=WINDOW_SECONDS)
         row.count += 1
-        row.save(update_fields=["count"])
+        row.save(update_fields=["count", "until"])
     return row.count
+
+
+def _forget_old(now: datetime) -> None:
+    """Windows that are over, but for those that somebody else is forgetting at this moment."""
+    with transaction.atomic():
+        old = AttemptCount.objects.select_for_update(skip_locked=True).filter(until__lte=now)
+        names = list(old.values_list("name", flat=True)[:MOST_FORGOTTEN])
+        if names:
+            AttemptCount.objects.filter(name__in=names).delete()
 
 
 def _network(address: str) -> str:
