@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -15,6 +16,7 @@ from accounting.audit.changes import Actor, changing
 from accounting.models import AuditEvent, Invitation, Membership, Project, Team, User, VirtualKey
 from accounting.services import create_key, create_user
 from tests.pages.conftest import PASSWORD, World, signed_in
+from tests.pages.page_form import fields_of
 
 WHO = ("stranger", "viewer", "member", "admin", "owner", "auditor", "administrator")
 ANYBODY = {"email": "", "role": "member", "days": "7"}
@@ -386,3 +388,25 @@ def test_owners_change_name_and_zone_and_see_what_others_decide(crew: Crew) -> N
     wrong = browser.post("/teams/platform/settings/", {**form, "timezone": "Mars/Olympus", "version": "2"})
     assert wrong.status_code == 200
     assert Team.objects.get(name="platform").timezone == "Asia/Tokyo"
+
+
+def test_keys_end_too_when_the_console_ends_a_membership(crew: Crew) -> None:
+    console = signed_in(crew.world.admin)
+    console.post(reverse("admin:accounting_membership_delete", args=[crew.member("member").pk]), {"post": "yes"})
+    assert not Membership.objects.filter(user=crew.users["member"]).exists()
+    assert VirtualKey.objects.get(name="laptop").revoked_at is not None
+
+
+def test_keys_end_too_when_a_teams_form_ends_a_membership(crew: Crew) -> None:
+    console = signed_in(crew.world.admin)
+    address = reverse("admin:accounting_team_change", args=[crew.team.pk])
+    form = fields_of(console.get(address).content, "team_form")
+    place = next(
+        name.rsplit("-", 1)[0]
+        for name, value in form.items()
+        if name.startswith("memberships-") and name.endswith("-user") and value == str(crew.users["member"].pk)
+    )
+    assert console.post(address, {**form, f"{place}-DELETE": "on"}).status_code == 302
+    assert not Membership.objects.filter(user=crew.users["member"]).exists()
+    assert VirtualKey.objects.get(name="laptop").revoked_at is not None
+    assert VirtualKey.objects.get(name="ci").revoked_at is None
