@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, Team, User, VirtualKey
 from accounting.money.reports import Question
@@ -95,6 +95,13 @@ def keys_of_member(user: User) -> list[VirtualKey]:
     theirs = Q(owner=user) | Q(owner=None, project__team__memberships__user=user)
     keys = VirtualKey.objects.filter(theirs, revoked_at=None).select_related("project__team").distinct()
     return list(keys.order_by("project__team__name", "project__name", "name")[:MOST_KEYS])
+
+
+def personal_keys(user: User) -> list[VirtualKey]:
+    """A person's own keys of all teams, those in use first. At most 500."""
+    keys = VirtualKey.objects.filter(owner=user).select_related("project__team")
+    order = (F("revoked_at").asc(nulls_first=True), "project__team__name", "project__name", "name")
+    return list(keys.order_by(*order)[:MOST_KEYS])
 
 
 def find_keys(prefix: str) -> QuerySet[VirtualKey]:

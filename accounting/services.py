@@ -124,7 +124,7 @@ def person(change: ChangeSet, email: str) -> User:
 def create_user(change: ChangeSet, email: str, password: str | None = None) -> User:
     """A new person. Without a password they can be named as owner and member, and cannot sign in with one."""
     user = User(email=email.strip().lower())
-    _set_password(user, password)
+    set_password(user, password)
     change.save(user)
     return user
 
@@ -135,7 +135,7 @@ def create_admin(change: ChangeSet, email: str, password: str | None = None) -> 
     user = User.objects.filter(email=address).first() or User(email=address)
     user.is_staff = user.is_superuser = user.is_active = True
     if password is not None or user._state.adding:
-        _set_password(user, password)
+        set_password(user, password)
     change.save(user)
     return user
 
@@ -176,7 +176,8 @@ def redeem_first_admin(token: str, email: str, password: str, *, source: str = "
         return create_admin(change, email, password)
 
 
-def _set_password(user: User, password: str | None) -> None:
+def set_password(user: User, password: str | None) -> None:
+    """Gives a person a password that passes the rules, or none. The caller saves."""
     if password is None:
         user.set_unusable_password()
         return

@@ -115,3 +115,20 @@ def database(folder: Path) -> dict[str, Any]:
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 60
     return config
+
+
+def mail() -> dict[str, Any]:
+    """Django's settings for `EMAIL_URL`; nothing when mail is not configured."""
+    url = read("EMAIL_URL")
+    if not url:
+        return {}
+    schemes = ("smtp://", "smtp+tls://", "smtp+ssl://", "smtps://", "consolemail://", "filemail://")
+    if not url.startswith(schemes):
+        raise UnusableSetting(f"EMAIL_URL: must begin with one of {', '.join(schemes)}")
+    try:
+        config: dict[str, Any] = dict(environ.Env.email_url_config(url))
+    except (ValueError, KeyError, environ.ImproperlyConfigured) as error:
+        raise UnusableSetting(f"EMAIL_URL: {error}") from error
+    if config.get("EMAIL_USE_TLS") or config.get("EMAIL_USE_SSL"):
+        config["EMAIL_PORT"] = config["EMAIL_PORT"] or (465 if config.get("EMAIL_USE_SSL") else 587)
+    return config

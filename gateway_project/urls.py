@@ -3,11 +3,13 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from accounting.accounts.invitation import invitation
 from accounting.accounts.views import home
 
 urlpatterns = [
     path("", home, name="home"),
     path("", include("accounting.dashboard.urls")),
+    path("invitations/<str:token>/", invitation, name="invitation"),
     path("accounts/", include("accounting.accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("accounting.api.urls")),

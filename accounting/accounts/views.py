@@ -20,10 +20,11 @@ from gateway_project.client_address import client_address
 from gateway_project.console.access import may_enter
 from gateway_project.crypto import keyed_hash
 from gateway_project.dashboard.frame import teams_of
+from gateway_project.dashboard.language import remember_language
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 WRONG = "This e-mail address and password do not fit together. Passwords distinguish upper and lower case."
-WAIT = "Too many failed attempts for this account. Wait 15 minutes, then try again."
+WAIT = "Too many failed attempts. Wait 15 minutes, then try again."
 
 
 def _next_address(request: HttpRequest) -> str:
@@ -47,8 +48,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     status = 200
     if form.is_valid():
         status = _try_to_sign_in(request, form)
-        if not form.errors:
-            return HttpResponseRedirect(address)
+        if not form.errors and isinstance(request.user, User):
+            done = HttpResponseRedirect(address)
+            lockout.remember_browser(done, request, request.user.email)
+            remember_language(done, request.user)
+            return done
     response = render(request, "accounts/sign_in.html", {"form": form, "next": address}, status=status)
     if status == 429:
         response["Retry-After"] = str(lockout.WINDOW_SECONDS)
@@ -57,15 +61,16 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 def _try_to_sign_in(request: HttpRequest, form: SignInForm) -> int:
     """Signs in, or puts the reason into the form; returns the status to answer with."""
-    email, origin = form.cleaned_data["email"], client_address(request)
-    if not lockout.admit(email, origin):
+    email = form.cleaned_data["email"]
+    attempt = lockout.attempt_of(request, email)
+    if not lockout.admit(attempt):
         form.add_error(None, WAIT)
         return 429
     user = authenticate(request, username=email, password=form.cleaned_data["password"])
     if user is None:
         form.add_error(None, WRONG)
         return 200
-    lockout.forget(email, origin)
+    lockout.succeeded(attempt)
     login(request, user)
     return 200
 

@@ -7,9 +7,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounting.membership import revoke_keys
 from accounting.models import Membership, Project
 from accounting.templatetags.console import pill
-from gateway_project.console.editing import ConsoleAdmin
+from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.forms import VersionedForm
 
 
@@ -58,3 +59,8 @@ class MembershipAdmin(ConsoleAdmin):
     autocomplete_fields = ("team", "user")
     fields = ("team", "user", "role")
     empty_hint = "Nobody belongs to a team yet. A team's own page adds its members too."
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Their personal keys of the team end with it."""
+        revoke_keys(change_set(request), obj)
+        super().delete_model(request, obj)

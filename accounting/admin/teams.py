@@ -12,8 +12,9 @@ from django.utils.safestring import SafeString
 
 from accounting.admin.people import enabled_pill, keys_link
 from accounting.admin.team_tabs import TABS, dashboard_of, read_tab, tab_of
+from accounting.membership import revoke_keys
 from accounting.models import Membership, Project, Team
-from gateway_project.console.editing import ConsoleAdmin, ConsoleInline
+from gateway_project.console.editing import ConsoleAdmin, ConsoleInline, change_set
 from gateway_project.console.forms import VersionedForm
 
 
@@ -59,6 +60,13 @@ class TeamAdmin(ConsoleAdmin):
         ("What its people may use", {"fields": ("allowed_models", "capture")}),
     )
     empty_hint = "No team yet. A team holds the people who use the gateway, and projects that hold keys."
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is Membership:
+            for row in formset.initial_forms:
+                if formset._should_delete_form(row):
+                    revoke_keys(change_set(request), row.instance)
+        super().save_formset(request, form, formset, change)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         counts = {"n_projects": Count("projects", distinct=True), "n_members": Count("memberships", distinct=True)}

@@ -12,9 +12,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
+from accounting.accounts.browsers import browser_of
 from accounting.models import User
+from accounting.signing_in import end_sign_ins, sign_ins_of
 from accounting.templatetags.console import moment, pill
-from gateway_project.console.access import AUDITORS, auditors
+from gateway_project.console.access import AUDITORS, actor_of, auditors
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.passwords import SomeonesPasswordForm
 
@@ -98,7 +100,7 @@ class RoleFilter(admin.SimpleListFilter):
 
 @admin.register(User)
 class UserAdmin(ConsoleAdmin):
-    list_display = ("email", "first_name", "last_name", "role", "state", "last_seen")
+    list_display = ("email", "first_name", "last_name", "role", "state", "seen")
     list_filter = ("is_active", RoleFilter, "memberships__team")
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
@@ -126,6 +128,8 @@ class UserAdmin(ConsoleAdmin):
         obj.is_staff, obj.is_superuser = role != "none", role == "administrator"
         changes = change_set(request)
         changes.save(obj)
+        if change and not obj.is_active:
+            end_sign_ins(changes.actor, obj)
         if was_auditor != (role == "auditor"):
             group = auditors()
             obj.groups.add(group) if role == "auditor" else obj.groups.remove(group)
@@ -137,8 +141,27 @@ class UserAdmin(ConsoleAdmin):
         return super().has_delete_permission(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.password_view)
-        return [path("<int:pk>/password/", page, name="accounting_user_password"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/password/", wrap(self.password_view), name="accounting_user_password"),
+            path("<int:pk>/sign-ins/", wrap(self.sign_ins_view), name="accounting_user_sign_ins"),
+            *super().get_urls(),
+        ]
+
+    def sign_ins_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Where a person is signed in, and the end of it all."""
+        user = self.get_object(request, str(pk))
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if user is None:
+            return self.not_there(request)
+        if request.method == "POST":
+            ended = end_sign_ins(actor_of(request), user)
+            messages.success(request, f"{user} is signed out everywhere ({ended}).")
+            return HttpResponseRedirect(self.change_address(pk))
+        rows = [(row, browser_of(row.user_agent)) for row in sign_ins_of(user)]
+        context = {**self.admin_site.each_context(request), "sign_ins": rows, "original": user, "opts": self.opts}
+        return TemplateResponse(request, "admin/user_sign_ins.html", {**context, "title": f"Where {user} is signed in"})
 
     def password_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Sets another person's password."""
@@ -155,9 +178,9 @@ class UserAdmin(ConsoleAdmin):
         context = {**self.admin_site.each_context(request), "form": form, "original": user, "opts": self.opts}
         return TemplateResponse(request, "admin/user_password.html", {**context, "title": f"Password of {user}"})
 
-    @admin.display(description="last signed in", ordering="last_login")
-    def last_seen(self, user: User) -> SafeString | str:
-        return moment(user.last_login)
+    @admin.display(description="last seen", ordering="last_seen")
+    def seen(self, user: User) -> SafeString | str:
+        return moment(user.last_seen or user.last_login)
 
     @admin.display(description="console")
     def role(self, user: User) -> SafeString | str:

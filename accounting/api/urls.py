@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import limits, usage, views
+from accounting.api import events, limits, people, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -20,6 +20,14 @@ urlpatterns = [
     path(
         "budget-requests/<int:pk>/withdraw/", limits.BudgetRequestWithdrawal.as_view(), name="budget_request_withdrawal"
     ),
+    path("members/", people.MemberList.as_view(), name="members"),
+    path("members/<int:pk>/", people.MemberDetail.as_view(), name="member"),
+    path("members/<int:pk>/hand-over/", people.MemberHandOver.as_view(), name="member_hand_over"),
+    path("invitations/", people.InvitationList.as_view(), name="invitations"),
+    path("invitations/<int:pk>/withdraw/", people.InvitationWithdrawal.as_view(), name="invitation_withdrawal"),
+    path("projects/", people.ProjectList.as_view(), name="projects"),
+    path("projects/<int:pk>/", people.ProjectDetail.as_view(), name="project"),
+    path("audit-events/", events.AuditEventList.as_view(), name="audit_events"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
 ]

@@ -2,9 +2,24 @@
 
 from django.urls import path
 
-from accounting.dashboard import overview
+from accounting.accounts import profile
+from accounting.dashboard import activity, invitations, members, overview, projects, team
 
 app_name = "dashboard"
 urlpatterns = [
     path("teams/<str:team>/", overview.overview, name="overview"),
+    path("teams/<str:team>/members/", members.members, name="members"),
+    path("teams/<str:team>/members/invite/", invitations.invite, name="invite"),
+    path("teams/<str:team>/members/<int:pk>/", members.member, name="member"),
+    path("teams/<str:team>/members/<int:pk>/remove/", members.member_removal, name="member_removal"),
+    path("teams/<str:team>/members/<int:pk>/hand-over/", members.member_hand_over, name="member_hand_over"),
+    path("teams/<str:team>/invitations/<int:pk>/withdraw/", invitations.withdrawal, name="invitation_withdrawal"),
+    path("teams/<str:team>/settings/", team.team_settings, name="team"),
+    path("teams/<str:team>/projects/", projects.projects, name="projects"),
+    path("teams/<str:team>/new-project/", projects.new_project, name="new_project"),
+    path("teams/<str:team>/projects/<str:name>/", projects.project, name="project"),
+    path("teams/<str:team>/activity/", activity.activity, name="activity"),
+    path("profile/", profile.profile, name="profile"),
+    path("profile/password/", profile.own_password, name="own_password"),
+    path("profile/sign-ins/", profile.sign_in_ended, name="sign_in_ended"),
 ]

@@ -1,5 +1,6 @@
 """The tables of accounting: one file per group of nouns."""
 
+from accounting.models.access import AttemptCount, Invitation, SignIn
 from accounting.models.asking import BudgetAlert, BudgetRequest
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
@@ -20,6 +21,7 @@ from accounting.models.rollups import (
 
 __all__ = [
     "ApiToken",
+    "AttemptCount",
     "AuditEvent",
     "Budget",
     "BudgetAlert",
@@ -29,6 +31,7 @@ __all__ = [
     "HourlyOutcomes",
     "HourlyTotals",
     "HourlyUsage",
+    "Invitation",
     "LedgerEntry",
     "Membership",
     "MonthlyUsage",
@@ -40,6 +43,7 @@ __all__ = [
     "RequestRecord",
     "Rerating",
     "Revision",
+    "SignIn",
     "Team",
     "UnknownModelPrice",
     "UnpricedModel",

@@ -56,6 +56,7 @@ class User(AbstractUser):
         _("language"), max_length=10, blank=True, default="", help_text=_("Empty: the browser's.")
     )
     theme = models.CharField(_("theme"), max_length=5, choices=Theme.choices, default=Theme.AUTO)
+    last_seen = models.DateTimeField(null=True, blank=True, editable=False, help_text="On pages; to the minute.")
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -1,6 +1,7 @@
 """What templates of the dashboard need beyond the console's ways of writing numbers and times (`{% load console %}`)."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -9,7 +10,9 @@ from django.utils import formats, timezone
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from accounting.templatetags.console import dollars
 from gateway_project.dashboard.periods import CHOICES
+from gateway_project.dashboard.role_names import ROLE_NAMES
 
 register = template.Library()
 
@@ -53,6 +56,21 @@ def short_number(value: Any) -> str:
         if abs(number) >= bound:
             return f"{formats.number_format(round(number / bound, 1), 1)}{letter}"
     return formats.number_format(round(number), 0)
+
+
+@register.filter
+def role_name(role: str) -> Any:
+    """`owner`, `admin`, `member` or `viewer` in the reader's language."""
+    return ROLE_NAMES.get(role, role)
+
+
+@register.filter
+def cents(value: Decimal | None) -> SafeString | str:
+    """Money to the cent, exact in its tooltip; what is less than half a cent says so."""
+    if value is None:
+        return "—"
+    rounded = "< $0.01" if 0 < value < Decimal("0.005") else f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+    return format_html('<span title="{}">{}</span>', dollars(value), rounded)
 
 
 @register.inclusion_tag("dashboard/partials/bar.html")

@@ -114,7 +114,7 @@ def open_team(request: HttpRequest, name: str, place: str) -> TeamPage:
     """The team of this name for the person who asks. Raises Http404 for everybody it is not for."""
     user = request.user
     assert isinstance(user, User)
-    team = Team.objects.filter(name=name).first()
+    team = Team.objects.filter(name=name.replace("\x00", "")).first()
     if team is None:
         raise Http404
     role, standing = _role(user, team)

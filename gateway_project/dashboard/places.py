@@ -19,4 +19,7 @@ class Place:
 PLACES: tuple[Place, ...] = (
     Place("overview", _("Overview"), "dashboard:overview", "overview"),
     Place("models", _("Models"), "routing:models", "models"),
+    Place("members", _("Members"), "dashboard:members", "members"),
+    Place("projects", _("Projects"), "dashboard:projects", "projects"),
+    Place("activity", _("Activity"), "dashboard:activity", "activity"),
 )

@@ -136,3 +136,22 @@ def test_every_field_and_filter_of_limits_is_documented() -> None:
     fields = [*BudgetSerializer._declared_fields, *BudgetRequestSerializer.Meta.fields]
     for name in [*fields, *BudgetFilter.base_filters, *RequestFilter.base_filters]:
         assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_field_and_filter_of_people_is_documented() -> None:
+    from accounting.api.events import EventFilter
+    from accounting.api.people import InvitationFilter, MemberFilter, ProjectFilter
+    from accounting.api.people_serializers import (
+        AuditEventSerializer,
+        InvitationSerializer,
+        MemberSerializer,
+        ProjectSerializer,
+    )
+
+    documented = text("docs/api.md")
+    serializers = (AuditEventSerializer, InvitationSerializer, MemberSerializer, ProjectSerializer)
+    names = [name for each in serializers for name in each.Meta.fields]
+    for filters in (EventFilter, InvitationFilter, MemberFilter, ProjectFilter):
+        names += list(filters.base_filters)
+    for name in names:
+        assert f"`{name}`" in documented, f"{name} is not documented"
