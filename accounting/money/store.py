@@ -25,6 +25,7 @@ from accounting.models.money import MOST
 from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, insert_lines, limit_of
 from accounting.money.bulk_postgres import LATEST, insert_all
 from accounting.money.entry import Entry, Line
+from accounting.money.key_use import note_use
 from accounting.money.rollups import add_stored
 
 
@@ -56,10 +57,9 @@ def store_at_once(entries: Sequence[Entry]) -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             insert_all(entries)
-            return
-        stored = insert(entries)
-        if stored:
+        elif stored := insert(entries):
             add_stored(stored, insert_lines(entries, stored))
+        note_use(entries)
 
 
 def store_row_by_row(entries: Sequence[Entry]) -> None:

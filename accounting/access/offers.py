@@ -1,0 +1,39 @@
+"""The names of models that a team may ask for, as suggestions. Routing knows them and says so when the apps are ready;
+accounting never asks routing itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from accounting.access.patterns import matches
+
+MOST_OFFERED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedName:
+    """A name that clients can ask for: exact, or a pattern with `*`."""
+
+    name: str
+    display_name: str = ""
+
+
+Source = Callable[[], Sequence[OfferedName]]
+_sources: list[Source] = []  # filled when the apps are ready
+
+
+def offer_names(source: Source) -> None:
+    """Names are asked of `source` from now on."""
+    _sources[:] = [source]
+
+
+def offered_names(*allowed: Sequence[str]) -> list[OfferedName]:
+    """The exact names in use that every one of the lists of patterns allows, by name; at most 200."""
+    names = [each for source in _sources for each in source() if "*" not in each.name]
+    fit = [each for each in names if all(any(matches(one, each.name) for one in patterns) for patterns in allowed)]
+    return fit[:MOST_OFFERED]
+
+
+def is_within(pattern: str, allowed: Sequence[str]) -> bool:
+    """Whether everything that fits `pattern` is allowed by one of the patterns `allowed`. `*` alone means "whatever is
+    allowed", and so is always within."""
+    return pattern == "*" or any(matches(each, pattern) for each in allowed)
