@@ -11,10 +11,13 @@ MOST_OFFERED = 200
 
 @dataclass(frozen=True, slots=True)
 class OfferedName:
-    """A name that clients can ask for: exact, or a pattern with `*`."""
+    """A name that clients can ask for: exact, or a pattern with `*`. `ending` says that it is deprecated or retired;
+    `successor` is then what to ask for instead, if anything."""
 
     name: str
     display_name: str = ""
+    ending: bool = False
+    successor: str = ""
 
 
 Source = Callable[[], Sequence[OfferedName]]
@@ -26,11 +29,21 @@ def offer_names(source: Source) -> None:
     _sources[:] = [source]
 
 
+def served_names() -> list[OfferedName]:
+    """Every name in use, patterns too; for whom they are is not asked."""
+    return [each for source in _sources for each in source()]
+
+
 def offered_names(*allowed: Sequence[str]) -> list[OfferedName]:
-    """The exact names in use that every one of the lists of patterns allows, by name; at most 200."""
-    names = [each for source in _sources for each in source() if "*" not in each.name]
-    fit = [each for each in names if all(any(matches(one, each.name) for one in patterns) for patterns in allowed)]
-    return fit[:MOST_OFFERED]
+    """The exact names in use that every one of the lists of patterns allows and that are not at their end, by name; at
+    most 200."""
+    names = [each for each in served_names() if "*" not in each.name and not each.ending]
+    return [each for each in names if may_ask(each.name, *allowed)][:MOST_OFFERED]
+
+
+def may_ask(name: str, *allowed: Sequence[str]) -> bool:
+    """Whether every one of the lists of patterns allows a name."""
+    return all(any(matches(pattern, name) for pattern in patterns) for patterns in allowed)
 
 
 def is_within(pattern: str, allowed: Sequence[str]) -> bool:

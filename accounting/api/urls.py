@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import limits, usage, views
+from accounting.api import keys, limits, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -20,6 +20,11 @@ urlpatterns = [
     path(
         "budget-requests/<int:pk>/withdraw/", limits.BudgetRequestWithdrawal.as_view(), name="budget_request_withdrawal"
     ),
+    path("keys/", keys.KeyList.as_view(), name="keys"),
+    path("keys/<int:pk>/", keys.KeyDetail.as_view(), name="key"),
+    path("keys/<int:pk>/rotate/", keys.KeyRotation.as_view(), name="key_rotation"),
+    path("keys/<int:pk>/revoke/", keys.KeyRevocation.as_view(), name="key_revocation"),
+    path("keys/<int:pk>/disable/", keys.KeySwitch.as_view(), name="key_switch"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
 ]

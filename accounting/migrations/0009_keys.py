@@ -61,5 +61,9 @@ class Migration(migrations.Migration):
             model_name='virtualkey',
             constraint=models.UniqueConstraint(condition=models.Q(('old_secret_hash', ''), _negated=True), fields=('old_secret_hash',), name='key_old_secret_once'),
         ),
+        migrations.AddIndex(
+            model_name='auditevent',
+            index=models.Index(fields=['object_type', 'object_id', '-id'], name='event_object'),
+        ),
         migrations.RunPython(look_back, nothing),
     ]

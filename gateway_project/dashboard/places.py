@@ -16,4 +16,8 @@ class Place:
     icon: str
 
 
-PLACES: tuple[Place, ...] = (Place("overview", _("Overview"), "dashboard:overview", "overview"),)
+PLACES: tuple[Place, ...] = (
+    Place("overview", _("Overview"), "dashboard:overview", "overview"),
+    Place("keys", _("Keys"), "dashboard:keys", "keys"),
+    Place("setup", _("Set-up"), "dashboard:setup", "setup"),
+)
