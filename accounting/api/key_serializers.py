@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounting.keyring.orders import OVERLAPS, Order, OwnLimits
+from accounting.keyring.orders import NO_MEMBER, OVERLAPS, Order, OwnLimits
 from accounting.keyring.reading import KeyStanding, Use
 from accounting.limits.periods import PERIODS
 from accounting.limits.terms import RATE_KINDS
@@ -104,7 +104,7 @@ class NewKeySerializer(_Restrictions):
             return None
         user = User.objects.filter(email=value.lower()).first()
         if user is None:
-            raise serializers.ValidationError("This is nobody who could own a key of this team.")
+            raise serializers.ValidationError(NO_MEMBER)
         return user
 
     def order(self, project: Project) -> Order:

@@ -21,6 +21,7 @@ from accounting.models import AuditEvent, Budget, Membership, Project, RateLimit
 from accounting.services import create_key, rotate_key
 from gateway_project.crypto import Secret
 
+NO_MEMBER = "A personal key is for a member of the team, and not for a viewer."  # nor for somebody who is not there at all
 OVERLAPS: Mapping[str, timedelta | None] = {
     "now": None,
     "1h": timedelta(hours=1),
@@ -153,7 +154,7 @@ def _owner(party: Party, order: Order) -> User | None:
         raise NotAllowed("Keys of other people are made by admins and owners of the team.")
     role = Membership.objects.filter(team=team, user=owner).values_list("role", flat=True).first()
     if not at_least(role or "", MEMBER):
-        raise ValidationError({"owner": "A personal key is for a member of the team, and not for a viewer."})
+        raise ValidationError({"owner": NO_MEMBER})
     return owner
 
 
