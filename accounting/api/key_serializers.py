@@ -32,7 +32,8 @@ class OldSecretSerializer(serializers.Serializer[Any]):
 
 
 class KeySerializer(serializers.Serializer[Any]):
-    """A virtual key, without its secret. `state` is usable, disabled, expired or revoked."""
+    """A virtual key, without its secret. `state` is usable, disabled, expired or revoked; `blocked_by` is what else stops it:
+    a disabled team, project or owner, or null."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -42,6 +43,7 @@ class KeySerializer(serializers.Serializer[Any]):
     team = serializers.CharField()
     project = serializers.CharField()
     state = serializers.CharField()
+    blocked_by = serializers.CharField(allow_null=True)
     enabled = serializers.BooleanField()
     allowed_models = serializers.ListField(child=serializers.CharField())
     allowed_ips = serializers.ListField(child=serializers.CharField())
@@ -150,6 +152,7 @@ def key_entry(standing: KeyStanding) -> dict[str, Any]:
         "team": key.project.team.name,
         "project": key.project.name,
         "state": standing.state,
+        "blocked_by": standing.blocked_by or None,
         "last_use": _use(standing.last_use),
         "old_secret": old if standing.has_old_secret else None,
         **{name: getattr(key, name) for name in _COPIED},

@@ -126,7 +126,9 @@ def _about_known(given: Given, known: KeyFact) -> Finding:
         "expired": _(
             "The key %(name)s has expired: requests with it are refused. Make another one, or give it a later end."
         ),
-        "disabled": _("The key %(name)s is disabled: requests with it are refused until somebody enables it."),
+        "disabled": _(
+            "The key %(name)s, its project or its owner is disabled: requests with it are refused until somebody enables that."
+        ),
     }
     if known.state in refused:
         return about(BAD, given, refused[known.state] % named)

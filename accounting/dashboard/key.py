@@ -151,7 +151,7 @@ def _done(
     try:
         with changing(actor_of(request)) as change:
             action(change, party_of(page), row)
-    except (ValidationError, NotAllowed) as error:
+    except (ValidationError, NotAllowed, StaleVersion) as error:
         messages.error(request, " ".join(error.messages) if isinstance(error, ValidationError) else str(error))
     else:
         messages.success(request, said)

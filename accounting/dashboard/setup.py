@@ -16,7 +16,7 @@ from accounting.clients.pasted import LONGEST, Pasted, read_pasted, shown_settin
 from accounting.clients.recipes import FORMATS, TOOLS, Reader
 from accounting.dashboard.parties import party_of
 from accounting.keyring.permissions import owns, visible_keys
-from accounting.keyring.reading import EXPIRED, USABLE, in_state, keys_with_secrets, state_of
+from accounting.keyring.reading import DISABLED, EXPIRED, USABLE, blocked_by, in_state, keys_with_secrets, state_of
 from accounting.models import VirtualKey
 from gateway_project.console.shown_once import gateway_address
 from gateway_project.crypto import keyed_hash
@@ -124,6 +124,8 @@ def _fact(key: VirtualKey, secret: str) -> KeyFact:
     now = timezone.now()
     is_old = key.secret_hash != keyed_hash(secret)
     state = state_of(key, now)
-    if is_old and not key.has_two_secrets(now) and state == USABLE:
+    if state == USABLE and is_old and not key.has_two_secrets(now):
         state = EXPIRED
+    if state == USABLE and blocked_by(key):
+        state = DISABLED
     return KeyFact(key.name, state, is_old, key.allowed_models)

@@ -21,7 +21,9 @@ from accounting.models import AuditEvent, Budget, Membership, Project, RateLimit
 from accounting.services import create_key, rotate_key
 from gateway_project.crypto import Secret
 
-NO_MEMBER = "A personal key is for a member of the team, and not for a viewer."  # nor for somebody who is not there at all
+NO_MEMBER = (
+    "A personal key is for a member of the team, and not for a viewer."  # nor for somebody who is not there at all
+)
 OVERLAPS: Mapping[str, timedelta | None] = {
     "now": None,
     "1h": timedelta(hours=1),
@@ -93,7 +95,7 @@ def revise(
     for name in ("name", "expires_at", "allowed_models", "allowed_ips", "tags"):
         if name in values:
             setattr(key, name, values[name])
-    return change.save(key, expected_version=expected_version)
+    return change.save(key, expected_version=key.version if expected_version is None else expected_version)
 
 
 def rotate(
@@ -104,12 +106,14 @@ def rotate(
     _need_in_use(key)
     if overlap not in OVERLAPS:
         raise ValidationError({"overlap": f"Choose {', '.join(OVERLAPS)}."})
-    return rotate_key(change, key, overlap=OVERLAPS[overlap], expected_version=expected_version)
+    expected = key.version if expected_version is None else expected_version
+    return rotate_key(change, key, overlap=OVERLAPS[overlap], expected_version=expected)
 
 
 def end_old_secret(change: ChangeSet, party: Party, key: VirtualKey) -> None:
     """The secret before the latest rotation stops now."""
     need_to_manage(party, key)
+    _reload(key)
     now = timezone.now()
     if key.has_two_secrets(now):
         key.old_until, key.old_secret_hash = now, ""
@@ -119,6 +123,7 @@ def end_old_secret(change: ChangeSet, party: Party, key: VirtualKey) -> None:
 def switch(change: ChangeSet, party: Party, key: VirtualKey, *, enabled: bool) -> None:
     """Disables a key, or enables it again."""
     need_to_manage(party, key)
+    _reload(key)
     _need_in_use(key)
     if enabled and not key.enabled and not at_least(role_in(party, key.project.team), ADMIN):
         _need_own_doing(party, key)
@@ -129,9 +134,15 @@ def switch(change: ChangeSet, party: Party, key: VirtualKey, *, enabled: bool) -
 def revoke(change: ChangeSet, party: Party, key: VirtualKey) -> None:
     """Ends a key for good, with both its secrets; one that is revoked already stays as it is."""
     need_to_manage(party, key)
+    _reload(key)
     if key.revoked_at is None:
         key.revoked_at = timezone.now()
         change.save(key, action="revoked")
+
+
+def _reload(key: VirtualKey) -> None:
+    """As it stands now, locked: what somebody changed a moment ago is not written over."""
+    key.refresh_from_db(from_queryset=VirtualKey.objects.select_for_update())
 
 
 def _need_to_issue(party: Party, order: Order) -> None:

@@ -29,11 +29,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class KeyStanding:
-    """A key as lists and pages show it. `state` is usable, disabled, expired or revoked; `old_use` is the last use of the
-    secret before the latest rotation, since that rotation."""
+    """A key as lists and pages show it. `state` is usable, disabled, expired or revoked; `blocked_by` says what else stops
+    it: a disabled `team` or `project`, or its `owner`. `old_use` is the last use of the secret before the latest rotation, since
+    that rotation."""
 
     key: VirtualKey
     state: str
+    blocked_by: str
     last_use: Use | None
     old_use: Use | None
     has_old_secret: bool
@@ -47,6 +49,15 @@ def state_of(key: VirtualKey, now: datetime) -> str:
     if key.expires_at is not None and key.expires_at <= now:
         return EXPIRED
     return USABLE if key.enabled else DISABLED
+
+
+def blocked_by(key: VirtualKey) -> str:
+    """What stops a key besides its own state, as the directory has it; "" if nothing does."""
+    if not key.project.team.enabled:
+        return "team"
+    if not key.project.enabled:
+        return "project"
+    return "owner" if key.owner is not None and not key.owner.is_active else ""
 
 
 def in_state(keys: "QuerySet[VirtualKey]", state: str, now: datetime) -> "QuerySet[VirtualKey]":
@@ -104,6 +115,7 @@ def _standing(key: VirtualKey, uses: dict[tuple[str, str], KeyUse], now: datetim
     return KeyStanding(
         key=key,
         state=state,
+        blocked_by=blocked_by(key),
         last_use=last,
         old_use=since,
         has_old_secret=key.has_two_secrets(now),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from django.utils import timezone
 from accounting import services
 from accounting.access.directory import load_directory, refusal_of
 from accounting.access.secrets import is_well_formed
-from accounting.audit.changes import changing
+from accounting.audit.changes import StaleVersion, changing
+from accounting.keyring.orders import revise, revoke, rotate, switch
+from accounting.limits.asking import Party
 from accounting.models import AuditEvent, Budget, KeyUse, Project, RateLimit, User, VirtualKey
 from tests.accounting.test_api_limits import SYSTEM, World
 
@@ -29,8 +32,9 @@ class KeyWorld(World):
         with changing(SYSTEM) as change:
             project = Project.objects.get(team=self.alpha)
             self.service = VirtualKey.objects.get(name="ci")
-            owned = {"kind": "personal", "owner": self.people["mia"]}
-            self.mias, self.secret = services.create_key(change, project, "mia-laptop", **owned)
+            self.mias, self.secret = services.create_key(
+                change, project, "mia-laptop", kind="personal", owner=self.people["mia"]
+            )
             other = Project(team=self.beta, name="default")
             change.save(other)
             self.betas, _ = services.create_key(change, other, "ci")
@@ -267,6 +271,29 @@ class TestChanging:
         assert world.patch("mia", world.mias, {"allowed_models": ["claude-opus-*"]}).status_code == 400
 
 
+class TestAtOnce:
+    """What two do in one moment: neither writes over the other."""
+
+    def test_a_rotation_on_a_row_that_was_read_before_another_is_refused(self, world: KeyWorld) -> None:
+        party = Party("root", admin=True)
+        read_before = VirtualKey.objects.select_related("project__team", "owner").get(pk=world.mias.pk)
+        with changing(SYSTEM) as change:
+            fresh = rotate(change, party, world.mias, "24h")
+        with changing(SYSTEM) as change, pytest.raises(StaleVersion):
+            rotate(change, party, read_before, "24h")
+        assert load_directory().find(fresh.reveal())
+
+    def test_revoking_and_disabling_keep_what_somebody_changed_a_moment_ago(self, world: KeyWorld) -> None:
+        party = Party("root", admin=True)
+        for action in (partial(switch, enabled=False), revoke):
+            read_before = VirtualKey.objects.get(pk=world.mias.pk)
+            with changing(SYSTEM) as change:
+                revise(change, party, VirtualKey.objects.get(pk=world.mias.pk), {"tags": {"by": str(action)[:50]}})
+            with changing(SYSTEM) as change:
+                action(change, party, read_before)
+            assert VirtualKey.objects.get(pk=world.mias.pk).tags == {"by": str(action)[:50]}
+
+
 class TestStates:
     def listed(self, world: KeyWorld, **query: str) -> set[str]:
         answer = world.call("alpha-owner", KEYS, **query)
@@ -297,6 +324,14 @@ class TestStates:
         VirtualKey.objects.update(revoked_at=now)
         assert self.listed(world, state="revoked") == {"ci", "mia-laptop"}
         assert self.listed(world, owner="mia@example.org", kind="personal", project="default") == {"mia-laptop"}
+
+    @pytest.mark.parametrize("word", ["team", "project", "owner"])
+    def test_what_else_stops_a_key_is_said(self, world: KeyWorld, word: str) -> None:
+        row: Any = {"team": world.alpha, "project": world.mias.project, "owner": world.people["mia"]}[word]
+        setattr(row, "is_active" if word == "owner" else "enabled", False)
+        row.save()
+        entry = world.call("admin", f"{KEYS}{world.mias.pk}/").json()
+        assert (entry["state"], entry["blocked_by"]) == ("usable", word)
 
     def test_a_filter_that_is_not_there_is_refused(self, world: KeyWorld) -> None:
         assert world.call("alpha-owner", KEYS, status="usable").status_code == 400

@@ -125,7 +125,7 @@ class TestRules:
             # whose key it is
             ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": REVOKED}, BAD, "ANTHROPIC_AUTH_TOKEN", "lost is revoked"),
             ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": EXPIRED}, BAD, "ANTHROPIC_AUTH_TOKEN", "gone has expired"),
-            ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": DISABLED}, BAD, "ANTHROPIC_AUTH_TOKEN", "off is disabled"),
+            ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": DISABLED}, BAD, "ANTHROPIC_AUTH_TOKEN", "off, its project or its owner"),
             ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": OLD}, WARN, "ANTHROPIC_AUTH_TOKEN", "old secret"),
             ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": new_secret()}, BAD, "ANTHROPIC_AUTH_TOKEN", "no key of this team"),
             ({**MESSAGES, "ANTHROPIC_AUTH_TOKEN": KEY[:-1]}, BAD, "ANTHROPIC_AUTH_TOKEN", "incomplete or mistyped"),

@@ -136,3 +136,16 @@ def test_every_field_and_filter_of_limits_is_documented() -> None:
     fields = [*BudgetSerializer._declared_fields, *BudgetRequestSerializer.Meta.fields]
     for name in [*fields, *BudgetFilter.base_filters, *RequestFilter.base_filters]:
         assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_field_and_filter_of_keys_is_documented() -> None:
+    from accounting.api.key_serializers import ChangeKeySerializer, KeySerializer, NewKeySerializer
+    from accounting.api.keys import KeyFilter
+    from accounting.keyring.orders import OVERLAPS
+    from accounting.keyring.reading import STATES
+
+    documented = text("docs/api.md").split("### `GET /api/v1/keys/`")[1]
+    serializers = (KeySerializer, NewKeySerializer, ChangeKeySerializer)
+    fields = [name for serializer in serializers for name in serializer._declared_fields]
+    for name in [*fields, *KeyFilter.base_filters, *OVERLAPS, *STATES]:
+        assert f"`{name}`" in documented, f"{name} is not documented"

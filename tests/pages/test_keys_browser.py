@@ -4,9 +4,10 @@ policy, overflows a phone or hinders assistive technology."""
 import shutil
 from collections.abc import Iterator
 from itertools import product
+from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
@@ -99,7 +100,8 @@ def test_pages_fit_a_phone_keep_the_policy_and_are_accessible(member: Visitor, w
     member.page.set_viewport_size(PHONE)
     paths = [KEYS, f"{KEYS}new/", own, f"{own}change/", f"{own}rotate/", f"{own}revoke/", f"{own}secret/"]
     paths += ["/teams/platform/setup/", "/teams/platform/setup/?format=bedrock", "/teams/platform/setup/check/"]
-    for theme, path in product(("light", "dark"), paths):
+    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for theme, path in product(themes, paths):
         member.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page = member.open(path)
         if member.overflow() > 0:

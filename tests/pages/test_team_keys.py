@@ -15,7 +15,7 @@ from accounting import services
 from accounting.access.directory import load_directory, refusal_of
 from accounting.audit.changes import Actor, changing
 from accounting.models import AuditEvent, Budget, KeyUse, Membership, Project, RateLimit, Team, User, VirtualKey
-from accounting.money.store import store_records
+from accounting.money.store import store_at_once
 from tests.accounting.ledgers import entry, line
 from tests.pages.conftest import World, signed_in
 from tests.pages.page_form import fields_of
@@ -279,7 +279,7 @@ class TestLooking:
         names = {"team": "platform", "project": "default", "key": "ci", "key_prefix": world.key.prefix}
         seen = {"client_ip": "192.0.2.9", "user_agent": "claude-cli/2.1"}
         used = line(tokens_input=1234, cost_usd=Decimal("0.5"))
-        store_records([entry("r1", used, at=timezone.now(), **names, **seen)])
+        store_at_once([entry("r1", used, at=timezone.now(), **names, **seen)])
         page = text(member.get(f"{KEYS}{world.key.pk}/"))
         for words in ("$0.50", "1,234", "192.0.2.9", "claude-cli/2.1", "Requests a minute", "created"):
             assert words in page
