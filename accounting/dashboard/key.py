@@ -23,6 +23,7 @@ from accounting.limits.standing import standings
 from accounting.limits.terms import dollars_of
 from accounting.models import AuditEvent, Budget, OrganizationSettings, RateLimit, VirtualKey
 from accounting.money.reports import Question, usage
+from accounting.templatetags.console import spaced
 from gateway_project.console.access import actor_of
 from gateway_project.console.shown_once import gateway_address, keep_once, take_once, waits
 from gateway_project.dashboard.frame import TeamPage, render_page, team_page
@@ -56,7 +57,7 @@ def key(request: HttpRequest, page: TeamPage, pk: int) -> HttpResponse:
         "period": period,
         "budgets": _budgets(row),
         "rates": [(RATE_NAMES[rate.kind], rate) for rate in RateLimit.objects.filter(key=row, enabled=True)],
-        "events": events[:MOST_EVENTS],
+        "events": [(event, _fields(event)) for event in events[:MOST_EVENTS]],
         **_usage(row, period),
     }
     return render_page(request, page, "dashboard/key.html", context)
@@ -194,6 +195,11 @@ def _usage(row: VirtualKey, period: Period) -> dict[str, Any]:
         "series": [{"name": _("Cost"), "values": [float(day.sums["cost_usd"]) for day in days]}],
     }
     return {"total": total, "models": models[:MOST_MODELS], "days": days, "chart": chart}
+
+
+def _fields(event: AuditEvent) -> list[str]:
+    """What an event changed, as words; of a new key that is everything, and of secrets nothing."""
+    return [] if event.action == "created" else [spaced(name) for name in event.changes if not name.endswith("_hash")]
 
 
 def _budgets(row: VirtualKey) -> list[dict[str, Any]]:
