@@ -122,11 +122,7 @@ def read_pasted(settings: str, shell: str) -> Pasted:
         shell=found,
         model=own.get("model"),
         helper=own.get("apiKeyHelper"),
-        misplaced=tuple(
-            Given(name, str(value), SETTINGS, _line(lines, name))
-            for name, value in content.items()
-            if _is_variable(name)
-        ),
+        misplaced=_misplaced(content, lines),
         problems=tuple(problems),
     )
 
@@ -192,6 +188,12 @@ def _own_keys(content: dict[str, Any], lines: dict[int, str]) -> dict[str, Given
         for name in ("model", "apiKeyHelper")
         if isinstance(content.get(name), str) and content[name]
     }
+
+
+def _misplaced(content: dict[str, Any], lines: dict[int, str]) -> tuple[Given, ...]:
+    return tuple(
+        Given(name, str(value), SETTINGS, _line(lines, name)) for name, value in content.items() if _is_variable(name)
+    )
 
 
 def _is_variable(name: str) -> bool:

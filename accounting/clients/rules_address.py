@@ -5,9 +5,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.utils.translation import gettext as _
 
+from accounting.clients.blocks import ANTHROPIC, BEDROCK, VERTEX
 from accounting.clients.findings import BAD, GOOD, INFO, WARN, Facts, Finding, about
 from accounting.clients.pasted import Given, Pasted
-from accounting.clients.recipes import ANTHROPIC, BEDROCK, VERTEX
 
 ADDRESSES = {
     ANTHROPIC: "ANTHROPIC_BASE_URL",

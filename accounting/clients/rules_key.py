@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 
 from accounting.access.secrets import KEY_MARK, TOKEN_MARK, is_well_formed
+from accounting.clients.blocks import ANTHROPIC, BEDROCK, NO_KEY, VERTEX
 from accounting.clients.findings import BAD, GOOD, INFO, WARN, Facts, Finding, KeyFact, about
 from accounting.clients.pasted import MASK, SECRETS, Given, Pasted
-from accounting.clients.recipes import ANTHROPIC, BEDROCK, NO_KEY, VERTEX
 from accounting.clients.rules_address import mode_of
 
 TOKEN, API_KEY, BEARER = SECRETS

@@ -7,10 +7,10 @@ from django.utils.translation import gettext as _
 
 from accounting.access.offers import OfferedName, may_ask
 from accounting.access.patterns import matches
+from accounting.clients.blocks import ANTHROPIC
 from accounting.clients.findings import BAD, INFO, WARN, Facts, Finding, about
 from accounting.clients.pasted import Given, Pasted
 from accounting.clients.pins import DEFAULTS, FAMILY_VARIABLES, MODEL
-from accounting.clients.recipes import ANTHROPIC
 from accounting.clients.rules_address import mode_of
 
 WORDS = frozenset({*DEFAULTS, "default", "opusplan", "best", "inherit"})

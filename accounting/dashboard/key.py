@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from accounting.access.offers import offered_names
 from accounting.audit.changes import ChangeSet, StaleVersion, changing
-from accounting.clients.recipes import Reader, first_steps
+from accounting.clients.blocks import Reader
+from accounting.clients.recipes import first_steps
 from accounting.dashboard.key_forms import RATE_NAMES, ChangeKeyForm, RotateForm
 from accounting.dashboard.keys import key_or_none, manages
 from accounting.dashboard.parties import party_of

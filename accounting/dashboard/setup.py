@@ -10,10 +10,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounting.access.offers import offered_names, served_names
+from accounting.clients.blocks import FORMATS, NO_KEY, Reader
 from accounting.clients.checking import check, works
 from accounting.clients.findings import Facts, KeyFact
 from accounting.clients.pasted import LONGEST, Pasted, read_pasted, shown_settings, shown_shell
-from accounting.clients.recipes import FORMATS, TOOLS, Reader
+from accounting.clients.recipes import TOOLS
 from accounting.dashboard.parties import party_of
 from accounting.keyring.permissions import owns, visible_keys
 from accounting.keyring.reading import DISABLED, EXPIRED, USABLE, blocked_by, in_state, keys_with_secrets, state_of
@@ -24,6 +25,7 @@ from gateway_project.dashboard.frame import TeamPage, render_page, team_page
 
 BOTH = ("GET", "HEAD", "POST")
 MOST_KEYS = 200
+LONGEST_SECRET = 200
 
 
 class CheckForm(forms.Form):
@@ -52,19 +54,10 @@ def setup(request: HttpRequest, page: TeamPage) -> HttpResponse:
     it posts it here, and it stands in the blocks of this one answer."""
     given = request.POST if request.method == "POST" else request.GET
     tool = TOOLS.get(given.get("tool", ""), TOOLS["claude-code"])
-    format_ = given.get("format", "")
-    format_ = format_ if format_ in tool.formats else tool.formats[0]
+    format_ = given.get("format", "") if given.get("format") in tool.formats else tool.formats[0]
     mine = _own_keys(page)
-    secret = request.POST.get("secret", "")[:200]
-    key = keys_with_secrets(visible_keys(party_of(page)).filter(project__team=page.team), [secret]).get(secret)
-    if key is None:
-        secret, key = "", next((each for each in mine if str(each.pk) == given.get("key")), None)
-    lists = [page.team.allowed_models, *([key.allowed_models] if key else [])]
-    names = tuple(each.name for each in offered_names(*lists))
-    placeholder = f"PASTE_THE_KEY_{key.prefix}_HERE" if key else ""
-    written = secret or placeholder
-    address = gateway_address(request)
-    reader = Reader(address, written, names) if written else Reader(address, names=names)
+    key, secret = _chosen(request, page, mine)
+    reader = _reader(request, page, key, secret)
     context = {
         "tools": TOOLS.values(),
         "tool": tool,
@@ -73,14 +66,31 @@ def setup(request: HttpRequest, page: TeamPage) -> HttpResponse:
         "keys": mine,
         "key": key,
         "secret": secret,
-        "address": address,
-        "insecure": address.startswith("http://"),
-        "names": names,
+        "address": reader.address,
+        "insecure": reader.address.startswith("http://"),
+        "names": reader.names,
         "blocks": tool.write(reader, format_),
     }
     response = render_page(request, page, "dashboard/setup.html", context)
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _chosen(request: HttpRequest, page: TeamPage, mine: Sequence[VirtualKey]) -> tuple[VirtualKey | None, str]:
+    """The key that the blocks are for, and its secret if that was posted; nothing of what is no secret of the team's keys."""
+    secret = request.POST.get("secret", "")[:LONGEST_SECRET]
+    if secret:
+        keys = visible_keys(party_of(page)).filter(project__team=page.team)
+        if key := keys_with_secrets(keys, [secret]).get(secret):
+            return key, secret
+    return next((each for each in mine if str(each.pk) == request.GET.get("key")), None), ""
+
+
+def _reader(request: HttpRequest, page: TeamPage, key: VirtualKey | None, secret: str) -> Reader:
+    lists = [page.team.allowed_models, *([key.allowed_models] if key else [])]
+    names = tuple(each.name for each in offered_names(*lists))
+    placeholder = f"PASTE_THE_KEY_{key.prefix}_HERE" if key else NO_KEY
+    return Reader(gateway_address(request), secret or placeholder, names)
 
 
 @sensitive_post_parameters("settings", "shell")

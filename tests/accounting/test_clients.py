@@ -10,21 +10,12 @@ import pytest
 
 from accounting.access.offers import OfferedName, is_within
 from accounting.access.secrets import new_secret
+from accounting.clients.blocks import BEDROCK, FORMATS, VERTEX, Reader, exports, in_shell
 from accounting.clients.checking import check, works
 from accounting.clients.findings import BAD, GOOD, INFO, WARN, Facts, Finding, KeyFact
 from accounting.clients.pasted import read_pasted, shown_settings, shown_shell
 from accounting.clients.pins import PINS, pins_for
-from accounting.clients.recipes import (
-    BEDROCK,
-    FORMATS,
-    TOOLS,
-    VERTEX,
-    Reader,
-    claude_code,
-    exports,
-    in_shell,
-    variables,
-)
+from accounting.clients.recipes import TOOLS, claude_code, variables
 
 HERE = "https://gateway.example.org"
 KEY, OLD, REVOKED, EXPIRED, DISABLED = (new_secret() for _ in range(5))
