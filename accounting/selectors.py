@@ -6,11 +6,12 @@ from typing import Literal
 
 from django.db.models import Q, QuerySet
 
-from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, User, VirtualKey
+from accounting.models import ApiToken, LedgerEntry, Project, RequestRecord, Team, User, VirtualKey
 from accounting.money.reports import Question
 from gateway_project.crypto import keyed_hash
 
 MOST_KEYS = 500
+MOST_PROJECTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +101,8 @@ def find_keys(prefix: str) -> QuerySet[VirtualKey]:
     """The keys with this prefix, or whose secret before the latest rotation had it; imported ones may share one."""
     found = Q(prefix=prefix) | Q(old_prefix=prefix)
     return VirtualKey.objects.select_related("project__team", "owner").filter(found)
+
+
+def projects_in_use(team: Team) -> list[Project]:
+    """The enabled projects of a team, by name."""
+    return list(Project.objects.filter(team=team, enabled=True).order_by("name")[:MOST_PROJECTS])

@@ -19,5 +19,6 @@ class Place:
 PLACES: tuple[Place, ...] = (
     Place("overview", _("Overview"), "dashboard:overview", "overview"),
     Place("keys", _("Keys"), "dashboard:keys", "keys"),
+    Place("models", _("Models"), "routing:models", "models"),
     Place("setup", _("Set-up"), "dashboard:setup", "setup"),
 )

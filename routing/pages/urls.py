@@ -2,7 +2,13 @@
 
 from django.urls import path
 
-from routing.pages import views
+from routing.pages import models, trying, views
 
 app_name = "routing"
-urlpatterns = [path("explain/", views.explain, name="explain")]
+urlpatterns = [
+    path("explain/", views.explain, name="explain"),
+    path("teams/<str:team>/models/", models.models, name="models"),
+    path("teams/<str:team>/models/tried/<str:request_id>/", trying.tried, name="tried"),
+    path("teams/<str:team>/models/<path:name>/try/", trying.try_model, name="try"),
+    path("teams/<str:team>/models/<path:name>/", models.model, name="model"),
+]

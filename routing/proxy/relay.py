@@ -34,7 +34,8 @@ class Silence:
 
     def __init__(self, idle: float, pause: float, ping: Callable[[], "asyncio.Task[None] | None"]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._idle, self._pause, self._ping = idle, pause, ping
+        self._idle, self._pause = idle, pause
+        self._ping: Callable[[], asyncio.Task[None] | None] | None = ping
         self.since = self._pinged = self._loop.time()
         self.waiting = False  # for the upstream; time spent on a slow client does not count
         self.expired: Callable[[], None] | None = None
@@ -51,7 +52,9 @@ class Silence:
         self._handle = self._loop.call_later(idle, self._look)
 
     def stop(self) -> None:
+        """Ends the watch, and lets go of the stream that it belongs to, so that both are freed without the collector."""
         self._handle.cancel()
+        self._ping = self.expired = None
 
     def _look(self) -> None:
         now = self._loop.time()
@@ -60,7 +63,7 @@ class Silence:
             self.expired()
             return
         unpinged = min(silent, now - self._pinged)
-        if unpinged >= self._pause:
+        if unpinged >= self._pause and self._ping is not None:
             self._pinged = now
             self.pinging = self._ping()
             unpinged = 0.0
