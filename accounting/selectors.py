@@ -105,8 +105,9 @@ def personal_keys(user: User) -> list[VirtualKey]:
 
 
 def find_keys(prefix: str) -> QuerySet[VirtualKey]:
-    """The keys with this prefix; imported ones may share one."""
-    return VirtualKey.objects.select_related("project__team", "owner").filter(prefix=prefix)
+    """The keys with this prefix, or whose secret before the latest rotation had it; imported ones may share one."""
+    found = Q(prefix=prefix) | Q(old_prefix=prefix)
+    return VirtualKey.objects.select_related("project__team", "owner").filter(found)
 
 
 def projects_in_use(team: Team) -> list[Project]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.utils import timezone
 
 from accounting.access.secrets import KEY_MARK, LEAST_IMPORTED_LENGTH, TOKEN_MARK, new_secret, prefix_of
@@ -62,10 +63,23 @@ def create_key(
     return key, fresh
 
 
-def rotate_key(change: ChangeSet, key: VirtualKey, *, secret: str | None = None) -> Secret:
-    """Gives an existing key a new secret (or the imported one); the old one stops."""
+def rotate_key(
+    change: ChangeSet,
+    key: VirtualKey,
+    *,
+    secret: str | None = None,
+    overlap: timedelta | None = None,
+    expected_version: int | None = None,
+) -> Secret:
+    """Gives an existing key a new secret (or the imported one). The old one stops, after `overlap` if there is one; one that
+    is older still stops at once."""
+    now = timezone.now()
+    old_prefix, old_hash = key.prefix, key.secret_hash
     fresh = _give_secret(key, secret)
-    change.save(key, action="rotated")
+    stays = bool(overlap) and key.secret_hash != old_hash
+    key.rotated_at, key.old_prefix, key.old_until = now, old_prefix, now + (overlap or timedelta(0))
+    key.old_secret_hash = old_hash if stays else ""
+    change.save(key, action="rotated", expected_version=expected_version)
     return fresh
 
 
@@ -201,15 +215,20 @@ def _check_imported(key: VirtualKey, secret: str) -> None:
         raise ValidationError({"secret": f"An imported secret needs at least {LEAST_IMPORTED_LENGTH} characters."})
     if not all("!" <= char <= "~" for char in secret):
         raise ValidationError({"secret": "An imported secret has printable ASCII characters only, and no spaces."})
-    if VirtualKey.objects.filter(secret_hash=keyed_hash(secret)).exclude(pk=key.pk).exists():
+    if VirtualKey.objects.filter(_of_secret(secret)).exclude(pk=key.pk).exists():
         raise ValidationError({"secret": "Another key has this secret already; every key needs its own."})
 
 
+def _of_secret(text: str) -> Q:
+    """The key whose secret this is, or was before its latest rotation."""
+    return Q(secret_hash=keyed_hash(text)) | Q(old_secret_hash=keyed_hash(text))
+
+
 def _find_key(text: str) -> VirtualKey:
-    whole = VirtualKey.objects.filter(secret_hash=keyed_hash(text)).first()
+    whole = VirtualKey.objects.filter(_of_secret(text)).first()
     if whole is not None:
         return whole
-    keys = list(VirtualKey.objects.filter(prefix=text).order_by("id")[:100]) if text else []
+    keys = list(VirtualKey.objects.filter(Q(prefix=text) | Q(old_prefix=text)).order_by("id")[:100]) if text else []
     in_use = [key for key in keys if key.revoked_at is None]
     if len(in_use) > 1 or (not in_use and len(keys) > 1):
         raise AmbiguousPrefix(f"{len(in_use or keys)} keys have the prefix {text}; give the whole key instead.")

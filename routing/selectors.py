@@ -1,9 +1,11 @@
 """Reads of the routing configuration for people: who serves a name, with which shares, and why not the others."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from accounting.access.offers import OfferedName
 from routing.condition_lines import line_of
 from routing.lifecycle import Deprecation, Stage
 from routing.models import ModelAlias
@@ -55,6 +57,19 @@ class DeprecatedName:
     successor: str
     text: str
     then: str
+
+
+def offered() -> list[OfferedName]:
+    """Every name that clients can ask for, for accounting's pages; one query. Retired names that are refused are left out."""
+    found: list[OfferedName] = []
+    now = time.time()
+    for alias in ModelAlias.objects.filter(enabled=True, route__enabled=True).order_by("name"):
+        ends = alias.deprecation
+        if ends is None or ends.stage(now) == "in use":
+            found.append(OfferedName(alias.name, alias.display_name))
+        elif not ends.refuses(now):
+            found.append(OfferedName(alias.name, alias.display_name, ending=True, successor=ends.successor))
+    return found
 
 
 def deprecations(now: datetime) -> list[DeprecatedName]:

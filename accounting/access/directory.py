@@ -5,7 +5,7 @@ secret: only keyed hashes, and what they allow.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -22,7 +22,8 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """All keys as of `revision`; revoked and disabled ones too, so that their refusal can say why."""
+    """All keys as of `revision`; revoked and disabled ones too, so that their refusal can say why. A key that was rotated
+    is there by its secret before as well, until that one's end and, refused, beyond."""
 
     revision: int = 0
     grants: Mapping[str, Grant] = field(default_factory=dict)
@@ -50,7 +51,13 @@ def load_directory() -> Directory:
     revision = current_revision()
     keys = VirtualKey.objects.select_related("project__team", "owner").order_by().iterator(chunk_size=2000)
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    return Directory(revision, {key.secret_hash: _grant(key, shared) for key in keys}, load_limits())
+    current: dict[str, Grant] = {}
+    old: dict[str, Grant] = {}
+    for key in keys:
+        grant = current[key.secret_hash] = _grant(key, shared)
+        if key.old_secret_hash and key.old_until is not None:
+            old[key.old_secret_hash] = _of_old_secret(grant, key.old_prefix, key.old_until.timestamp())
+    return Directory(revision, old | current, load_limits())
 
 
 def refusal_of(grant: Grant, *, now: float, client_ip: str) -> str:
@@ -105,6 +112,12 @@ def _grant(key: VirtualKey, shared: dict[tuple[str, ...], tuple[str, ...]]) -> G
         tags=key.tags,
         capture=team.capture,
     )
+
+
+def _of_old_secret(grant: Grant, prefix: str, until: float) -> Grant:
+    """The same key by the secret that it had before, which ends on its own, or with the key."""
+    ends = until if grant.expires_at is None else min(until, grant.expires_at)
+    return replace(grant, key_prefix=prefix, expires_at=ends)
 
 
 def _standing(key: VirtualKey) -> str:

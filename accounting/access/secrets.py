@@ -42,3 +42,8 @@ def is_well_formed(text: str, mark: str = KEY_MARK) -> bool:
 def prefix_of(text: str, mark: str = KEY_MARK) -> str:
     """What may be shown and stored of a key: `gw_` + 8 characters; of an imported one its first 8."""
     return text[: len(mark) + 8] if is_well_formed(text, mark) else text[:8]
+
+
+def is_own_prefix(prefix: str) -> bool:
+    """Whether a prefix belongs to one generated key; imported ones may share theirs."""
+    return prefix.startswith(KEY_MARK) and len(prefix) == len(KEY_MARK) + 8

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from accounting.admin.secrets import gateway_address, keep_once, key_snippets, take_once, token_snippets
+from accounting.admin.secrets import key_snippets, token_snippets
 from accounting.audit.changes import changing
 from accounting.models import ApiToken, Membership, VirtualKey
 from accounting.services import create_api_token, create_key, revoke_api_token, rotate_api_token, rotate_key
@@ -20,6 +20,7 @@ from accounting.templatetags.console import day, key_state
 from gateway_project.console.access import actor_of
 from gateway_project.console.editing import ConsoleAdmin, change_set
 from gateway_project.console.forms import VersionedForm
+from gateway_project.console.shown_once import gateway_address, keep_once, take_once
 from gateway_project.crypto import Secret
 
 MOST_AT_ONCE = 200

@@ -1,35 +1,8 @@
-"""Secrets that are shown once: handed from the request that made one to the page that shows it, then forgotten."""
+"""Lines to paste beside a secret that was just made."""
 
-import time
 from dataclasses import dataclass
-from typing import Any
 
-from django.conf import settings
-from django.http import HttpRequest
-
-from gateway_project.crypto import Secret, UnreadableSecret, ring
-
-MOST_SECONDS = 600
-SLOT = "shown_once"
-
-
-def keep_once(request: HttpRequest, kind: str, pk: int, secret: Secret) -> None:
-    """Keeps `secret` in the session, encrypted, for the next page."""
-    request.session[SLOT] = {"kind": kind, "pk": pk, "at": time.time(), "sealed": ring().encrypt(secret.reveal())}
-
-
-def take_once(request: HttpRequest, kind: str, pk: int) -> Secret | None:
-    """The secret kept for this row, the first time only, within ten minutes."""
-    kept: dict[str, Any] | None = request.session.get(SLOT)
-    if not kept or kept.get("kind") != kind or kept.get("pk") != pk:
-        return None
-    del request.session[SLOT]
-    if time.time() - kept["at"] > MOST_SECONDS:
-        return None
-    try:
-        return Secret(ring().decrypt(kept["sealed"]))
-    except UnreadableSecret:
-        return None
+from gateway_project.crypto import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +12,6 @@ class Snippet:
     id: str
     title: str
     text: str
-
-
-def gateway_address(request: HttpRequest) -> str:
-    """The address that clients should use, without a slash at the end."""
-    return settings.GATEWAY_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
 
 
 def key_snippets(address: str, model: str, secret: Secret) -> list[Snippet]:

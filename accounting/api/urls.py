@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import events, limits, people, usage, views
+from accounting.api import events, keys, limits, people, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -28,6 +28,11 @@ urlpatterns = [
     path("projects/", people.ProjectList.as_view(), name="projects"),
     path("projects/<int:pk>/", people.ProjectDetail.as_view(), name="project"),
     path("audit-events/", events.AuditEventList.as_view(), name="audit_events"),
+    path("keys/", keys.KeyList.as_view(), name="keys"),
+    path("keys/<int:pk>/", keys.KeyDetail.as_view(), name="key"),
+    path("keys/<int:pk>/rotate/", keys.KeyRotation.as_view(), name="key_rotation"),
+    path("keys/<int:pk>/revoke/", keys.KeyRevocation.as_view(), name="key_revocation"),
+    path("keys/<int:pk>/disable/", keys.KeySwitch.as_view(), name="key_switch"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
 ]

@@ -23,5 +23,5 @@ COUNTS = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounting", "0007_scale")]
+    dependencies = [("accounting", "0008_profile")]
     operations = [migrations.AlterField("monthlyusage", name, models.BigIntegerField()) for name in COUNTS]

@@ -3,7 +3,7 @@
 from accounting.models.access import AttemptCount, Invitation, SignIn
 from accounting.models.asking import BudgetAlert, BudgetRequest
 from accounting.models.base import Revision, Versioned
-from accounting.models.keys import ApiToken, VirtualKey
+from accounting.models.keys import ApiToken, KeyUse, VirtualKey
 from accounting.models.ledger import LedgerEntry, Rerating
 from accounting.models.limits import Budget, OrganizationSettings, RateLimit
 from accounting.models.people import Membership, OneTimeLink, Project, Team, User
@@ -32,6 +32,7 @@ __all__ = [
     "HourlyTotals",
     "HourlyUsage",
     "Invitation",
+    "KeyUse",
     "LedgerEntry",
     "Membership",
     "MonthlyUsage",

@@ -1,5 +1,7 @@
 """What callers present: virtual keys (the gateway) and API tokens (the REST API). Only keyed hashes are stored."""
 
+from datetime import datetime
+
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -43,13 +45,27 @@ class VirtualKey(Versioned):
     tags = models.JSONField(default=dict, blank=True, validators=[validate_tags])
     enabled = models.BooleanField(default=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The secret before the latest rotation. It works until `old_until`; the key's own end and standing hold for it too.
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    old_prefix = models.CharField(max_length=20, blank=True, default="", db_index=True, editable=False)
+    old_secret_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
+    old_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["project__team__name", "project__name", "name"]
-        constraints = [models.UniqueConstraint(fields=["project", "name"], name="key_name_in_project")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="key_name_in_project"),
+            models.UniqueConstraint(
+                fields=["old_secret_hash"], condition=~models.Q(old_secret_hash=""), name="key_old_secret_once"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def has_two_secrets(self, now: datetime) -> bool:
+        """Whether the secret before the latest rotation is still taken."""
+        return bool(self.old_secret_hash) and self.old_until is not None and self.old_until > now
 
     def clean(self) -> None:
         super().clean()
@@ -57,6 +73,24 @@ class VirtualKey(Versioned):
             raise ValidationError({"owner": "A personal key needs an owner."})
         if self.kind == self.Kind.SERVICE and self.owner is not None:
             raise ValidationError({"owner": "A service key has no owner; make it personal, or leave the owner out."})
+
+
+class KeyUse(models.Model):
+    """When a key's secret was presented last, from where and with what; written by the recorder with each batch.
+
+    A secret is known by its prefix. Imported secrets can share one; of those, `team` says whose it was, so that no team
+    learns of another's. Else it is empty.
+    """
+
+    pk = models.CompositePrimaryKey("key_prefix", "team")
+    key_prefix = models.CharField(max_length=20)
+    team = models.CharField(max_length=63, blank=True)
+    last_at = models.DateTimeField()
+    client_ip = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.key_prefix}… {self.last_at:%Y-%m-%d %H:%M}"
 
 
 class ApiToken(Versioned):

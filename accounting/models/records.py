@@ -106,7 +106,10 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["team", "-id"], name="event_team_newest")]
+        indexes = [
+            models.Index(fields=["team", "-id"], name="event_team_newest"),
+            models.Index(fields=["object_type", "object_id", "-id"], name="event_object"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.object_type} {self.object_name}"

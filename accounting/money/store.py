@@ -26,6 +26,7 @@ from accounting.money.bulk import MOST_ERROR_TEXT, filled_columns, insert, inser
 from accounting.money.bulk_postgres import LATEST, insert_all
 from accounting.money.dialect import overflows
 from accounting.money.entry import Entry, Line
+from accounting.money.key_use import note_use
 from accounting.money.rollups import add_stored
 
 
@@ -62,10 +63,9 @@ def store_at_once(entries: Sequence[Entry], *, bounded: bool = False) -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             insert_all(entries, bounded=bounded)
-            return
-        stored = insert(entries)
-        if stored:
+        elif stored := insert(entries):
             add_stored(stored, insert_lines(entries, stored), bounded=bounded)
+        note_use(entries)
 
 
 def store_row_by_row(entries: Sequence[Entry]) -> None:

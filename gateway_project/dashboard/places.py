@@ -18,8 +18,10 @@ class Place:
 
 PLACES: tuple[Place, ...] = (
     Place("overview", _("Overview"), "dashboard:overview", "overview"),
+    Place("keys", _("Keys"), "dashboard:keys", "keys"),
     Place("models", _("Models"), "routing:models", "models"),
     Place("members", _("Members"), "dashboard:members", "members"),
     Place("projects", _("Projects"), "dashboard:projects", "projects"),
     Place("activity", _("Activity"), "dashboard:activity", "activity"),
+    Place("setup", _("Set-up"), "dashboard:setup", "setup"),
 )

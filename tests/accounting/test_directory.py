@@ -1,10 +1,12 @@
 """The directory answers who presents a secret, and whether they may, without a query."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
@@ -14,7 +16,7 @@ from accounting.access.directory import Directory, allows, load_directory, refus
 from accounting.access.grant import Grant
 from accounting.access.patterns import matches
 from accounting.audit.changes import Actor, changing
-from accounting.models import Project, Team, User, VirtualKey
+from accounting.models import AuditEvent, Project, Team, User, VirtualKey
 from gateway_project.crypto import keyed_hash
 
 ADA = Actor("ada@example.org", "user")
@@ -168,3 +170,66 @@ class TestModels:
 def test_an_empty_directory_knows_nobody() -> None:
     assert Directory().find("anything") is None
     assert keyed_hash("one") != keyed_hash("two")
+
+
+@pytest.mark.django_db
+class TestTwoSecrets:
+    """A key that is rotated with an overlap is found by both secrets until the old one ends."""
+
+    def rotated(self, overlap: timedelta | None, **fields: Any) -> tuple[str, str, VirtualKey]:
+        old = new_key(project(), **fields)
+        key = VirtualKey.objects.get()
+        with changing(ADA) as change:
+            return old, services.rotate_key(change, key, overlap=overlap).reveal(), key
+
+    def refusal(self, secret: str, after: timedelta = timedelta(0)) -> str | None:
+        found = load_directory().find(secret)
+        now = (timezone.now() + after).timestamp()
+        return None if found is None else refusal_of(found, now=now, client_ip="")
+
+    def test_both_work_until_the_overlap_ends(self) -> None:
+        old, new, key = self.rotated(timedelta(hours=1))
+        assert [self.refusal(secret) for secret in (old, new)] == ["", ""]
+        assert [self.refusal(secret, timedelta(hours=2)) for secret in (old, new)] == ["expired", ""]
+        grants = [load_directory().find(secret) for secret in (old, new)]
+        assert [grant.key_prefix for grant in grants if grant] == [old[:11], new[:11]]
+        assert {grant.key_id for grant in grants if grant} == {key.pk}, "limits are those of one key"
+
+    def test_without_an_overlap_the_old_one_is_unknown_at_once(self) -> None:
+        old, new, _ = self.rotated(None)
+        assert self.refusal(old) is None
+        assert self.refusal(new) == ""
+
+    def test_the_keys_own_end_holds_for_both(self) -> None:
+        old, new, _ = self.rotated(timedelta(days=7), expires_at=timezone.now() + timedelta(hours=1))
+        assert [self.refusal(secret, timedelta(hours=2)) for secret in (old, new)] == ["expired", "expired"]
+
+    @pytest.mark.parametrize("word", ["revoked", "disabled"])
+    def test_revoking_and_disabling_end_both(self, word: str) -> None:
+        old, new, key = self.rotated(timedelta(days=7))
+        with changing(ADA) as change:
+            if word == "revoked":
+                services.revoke_key(change, old)  # found by its old secret, as it may be the one that leaked
+            else:
+                key.enabled = False
+                change.save(key)
+        assert [self.refusal(secret) for secret in (old, new)] == [word, word]
+
+    def test_a_second_rotation_ends_the_secret_before_the_first(self) -> None:
+        first, second, key = self.rotated(timedelta(days=7))
+        with changing(ADA) as change:
+            third = services.rotate_key(change, key, overlap=timedelta(days=7)).reveal()
+        assert [self.refusal(secret) for secret in (first, second, third)] == [None, "", ""]
+
+    def test_no_other_key_takes_a_secret_that_still_works(self) -> None:
+        imported = "imported-secret-of-the-tests"
+        _, _, key = self.rotated(timedelta(days=7), secret=imported)
+        with changing(ADA) as change, pytest.raises(ValidationError, match="Another key has this secret"):
+            services.create_key(change, key.project, "other", secret=imported)
+
+    def test_neither_secret_is_in_the_audit_log_or_the_picture(self) -> None:
+        old, new, _ = self.rotated(timedelta(days=7))
+        event = AuditEvent.objects.filter(action="rotated").get()
+        assert event.changes["old_secret_hash"] == ["", "***"]
+        said = repr(load_directory()) + str(list(AuditEvent.objects.values()))
+        assert not any(secret[12:] in said or keyed_hash(secret) in str(event.changes) for secret in (old, new))

@@ -155,3 +155,16 @@ def test_every_field_and_filter_of_people_is_documented() -> None:
         names += list(filters.base_filters)
     for name in names:
         assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_field_and_filter_of_keys_is_documented() -> None:
+    from accounting.api.key_serializers import ChangeKeySerializer, KeySerializer, NewKeySerializer
+    from accounting.api.keys import KeyFilter
+    from accounting.keyring.orders import OVERLAPS
+    from accounting.keyring.reading import STATES
+
+    documented = text("docs/api.md").split("### `GET /api/v1/keys/`")[1]
+    serializers = (KeySerializer, NewKeySerializer, ChangeKeySerializer)
+    fields = [name for serializer in serializers for name in serializer._declared_fields]
+    for name in [*fields, *KeyFilter.base_filters, *OVERLAPS, *STATES]:
+        assert f"`{name}`" in documented, f"{name} is not documented"

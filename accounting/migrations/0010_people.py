@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounting', '0008_profile'),
+        ('accounting', '0009_wide_months'),
     ]
 
     operations = [
