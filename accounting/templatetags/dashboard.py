@@ -1,6 +1,7 @@
 """What templates of the dashboard need beyond the console's ways of writing numbers and times (`{% load console %}`)."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -9,6 +10,7 @@ from django.utils import formats, timezone
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from accounting.templatetags.console import dollars
 from gateway_project.dashboard.periods import CHOICES
 
 register = template.Library()
@@ -43,6 +45,23 @@ def percent(value: float | None) -> str:
     hundredths = 100 * value
     digits = 0 if hundredths >= 10 or hundredths == 0 else 1
     return f"{formats.number_format(round(hundredths, digits), digits)} %"
+
+
+@register.filter
+def exact_count(value: int | None) -> str:
+    """A count with its thousands apart, as the reader's language writes it."""
+    return "—" if value is None else formats.number_format(value, 0, force_grouping=True)
+
+
+@register.filter
+def cents(value: Decimal | None) -> SafeString | str:
+    """Money that fits a tile: to the cent, below one to two digits that say something. All of it is in the tooltip."""
+    if value is None:
+        return "—"
+    places = 2 if abs(value) >= Decimal("0.995") or not value else min(12, 1 - value.adjusted())
+    sign = "-" if value < 0 else ""
+    short = f"{sign}${formats.number_format(round(abs(value), places), places, force_grouping=True)}"
+    return format_html('<data value="{}" title="{}">{}</data>', value, dollars(value), short)
 
 
 @register.filter
