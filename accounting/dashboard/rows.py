@@ -68,7 +68,7 @@ class Table:
     def series(self) -> list[Row]:
         """What the chart shows: the first rows by the measure, and all others as one."""
         ranked = sorted(self.rows, key=lambda row: row.colour if isinstance(row.colour, int) else IN_CHART)
-        shown = [row for row in ranked if row.colour != "rest"]
+        shown = [row for row in ranked if row.colour != "rest" and any(row.bars)]
         left = [row for row in ranked if row.colour == "rest"] + ([self.rest] if self.rest else [])
         if not left:
             return shown
@@ -120,7 +120,13 @@ def _measured(bars: Sequence[Sums], measure: str) -> tuple[int | Decimal, ...]:
 def _label(asked: Asked, values: tuple[str, ...]) -> tuple[str, str]:
     """What a group is called, and what it belongs to."""
     name = values[-1]
-    none = {"user": _("no person"), "key": _("no key"), "project": _("no project"), "model": _("no model"), TAGGED: _("without this tag")}
+    none = {
+        "user": _("no person"),
+        "key": _("no key"),
+        "project": _("no project"),
+        "model": _("no model"),
+        TAGGED: _("without this tag"),
+    }
     return name or none.get(asked.group, _("none")), " / ".join(values[:-1])
 
 

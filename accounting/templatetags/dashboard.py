@@ -10,7 +10,8 @@ from django.utils import formats, timezone
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
-from accounting.templatetags.console import dollars
+from accounting.money.first_bytes import LONGEST
+from accounting.templatetags.console import dollars, milliseconds
 from gateway_project.dashboard.periods import CHOICES
 
 register = template.Library()
@@ -58,10 +59,30 @@ def cents(value: Decimal | None) -> SafeString | str:
     """Money that fits a tile: to the cent, below one to two digits that say something. All of it is in the tooltip."""
     if value is None:
         return "—"
+    return format_html('<data value="{}" title="{}">{}</data>', value, dollars(value), plain_cents(value))
+
+
+def plain_cents(value: Decimal) -> str:
+    """The same as a text."""
     places = 2 if abs(value) >= Decimal("0.995") or not value else min(12, 1 - value.adjusted())
     sign = "-" if value < 0 else ""
-    short = f"{sign}${formats.number_format(round(abs(value), places), places, force_grouping=True)}"
-    return format_html('<data value="{}" title="{}">{}</data>', value, dollars(value), short)
+    return f"{sign}${formats.number_format(round(abs(value), places), places, force_grouping=True)}"
+
+
+@register.filter
+def signed_percent(value: float | None) -> str:
+    """A change as +12 % or -4 %."""
+    if value is None:
+        return "—"
+    return f"{'+' if value >= 0 else '-'}{percent(abs(value))}"
+
+
+@register.filter
+def first_byte(value: float | None) -> str:
+    """A time to the first byte; beyond what is measured it is told so."""
+    if value is None:
+        return "—"
+    return f"≥ {milliseconds(value)}" if value >= LONGEST else milliseconds(value)
 
 
 @register.filter
