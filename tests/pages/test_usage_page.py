@@ -35,7 +35,7 @@ def used(name: str, *lines: Any, days: int = 1, **fields: Any) -> Entry:
 
 def several() -> list[Entry]:
     odd = Decimal("0.000000000001")
-    ada = {"user": "ada@example.org", "tags": {"cost_center": "4711", "app": "bot"}}
+    ada: dict[str, Any] = {"user": "ada@example.org", "tags": {"cost_center": "4711", "app": "bot"}}
     return [
         used("a", line(0, tokens_input=1000, cost_usd=odd), project="one", **ada),
         used("b", line(0, tokens_output=5, cost_usd=odd * 3), days=2, project="one", **ada),
