@@ -12,7 +12,7 @@ from accounting.dashboard.budget_bars import budget_bars
 from accounting.dashboard.controls import Heading, bar_links, changed, links, row_link
 from accounting.dashboard.figures import Figures, read_figures
 from accounting.dashboard.notices import below, notices
-from accounting.dashboard.rows import FEW, KIND_TITLES, chart_of, table_of, time_rows
+from accounting.dashboard.rows import FEW, KIND_TITLES, chart_of, measures_of, table_of, time_rows
 from accounting.models import VirtualKey
 from accounting.money.bars import bars
 from accounting.money.breakdown import Sums, break_down
@@ -114,7 +114,7 @@ def _top_keys(page: TeamPage, period: Period) -> list[tuple[str, str, Sums]]:
 def _chart(request: HttpRequest, page: TeamPage, asked: Asked) -> Mapping[str, Any]:
     shown = bars(asked.period.since, asked.period.until, asked.scale, asked.period.zone)
     measure = MEASURES[asked.measure]
-    found = break_down(_question(asked), asked.by, shown, asked.scale, order=measure.order, most=asked.top)
+    found = break_down(_question(asked), asked.by, shown, asked.scale, measures=measures_of(asked), most=asked.top)
     table = table_of(asked, found, FEW)
     query, usage_page = request.GET, page.address("dashboard:usage")
     narrower = bar_links(query, asked, table)

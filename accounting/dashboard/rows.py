@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounting.dashboard.asked import KIND, MEASURES, TAGGED, Asked
 from accounting.money.bars import Bar
-from accounting.money.breakdown import Breakdown, Group, Sums
+from accounting.money.breakdown import Breakdown, Group
 from accounting.templatetags.console import dollars
 from accounting.templatetags.dashboard import KINDS
 
@@ -81,6 +81,12 @@ def written(column: str, value: int | Decimal) -> str:
     return dollars(Decimal(value)) if column == "cost_usd" else formats.number_format(value, 0, force_grouping=True)
 
 
+def measures_of(asked: Asked) -> tuple[str, ...]:
+    """What is needed by bars."""
+    measure = MEASURES[asked.measure].order
+    return (measure, *KIND_TITLES) if asked.group == KIND else (measure,)
+
+
 def table_of(asked: Asked, found: Breakdown, columns: dict[str, Any] = COLUMNS) -> Table:
     if asked.group == KIND:
         return _by_kind(found)
@@ -91,7 +97,7 @@ def table_of(asked: Asked, found: Breakdown, columns: dict[str, Any] = COLUMNS) 
         sums = group.sums
         share = float(sums.measure(measure) / whole) if whole else 0.0
         amounts = {name: sums.measure(name) for name in columns}
-        return Row(group.values or (), label, sub, amounts, share, _measured(group.bars, measure), colour)
+        return Row(group.values or (), label, sub, amounts, share, group.bars[measure], colour)
 
     rows = [
         row(group, *_label(asked, group.values or ()), place if place < IN_CHART else "rest")
@@ -107,14 +113,10 @@ def _by_kind(found: Breakdown) -> Table:
     rows = []
     for name, colour in KINDS:
         count = int(found.total.sums.measure(name))
-        bars = _measured(found.total.bars, name)
+        bars = found.total.bars[name]
         rows.append(Row((name,), str(KIND_TITLES[name]), "", {"tokens": count}, count / (whole or 1), bars, colour))
-    total = Row((), _("Total"), "", {"tokens": whole}, float(bool(whole)), _measured(found.total.bars, "tokens"))
+    total = Row((), _("Total"), "", {"tokens": whole}, float(bool(whole)), found.total.bars["tokens"])
     return Table({"tokens": COLUMNS["tokens"]}, tuple(rows), None, total, found.bars)
-
-
-def _measured(bars: Sequence[Sums], measure: str) -> tuple[int | Decimal, ...]:
-    return tuple(bar.measure(measure) for bar in bars)
 
 
 def _label(asked: Asked, values: tuple[str, ...]) -> tuple[str, str]:

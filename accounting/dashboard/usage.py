@@ -23,7 +23,7 @@ from accounting.dashboard.controls import (
     selects,
     without_filters,
 )
-from accounting.dashboard.rows import Row, Table, chart_of, table_of, time_rows
+from accounting.dashboard.rows import Row, Table, chart_of, measures_of, table_of, time_rows
 from accounting.models import User
 from accounting.money.bars import bars
 from accounting.money.breakdown import break_down
@@ -97,8 +97,7 @@ def read_usage(query: QueryDict, team: str, zone: ZoneInfo) -> Shown:
     known = seen(team)
     asked = read_asked(query, period, team, groups=GROUPS if team else TEAMS, tags=known.tags)
     shown = bars(period.since, period.until, asked.scale, period.zone)
-    order = MEASURES[asked.measure].order
-    found = break_down(asked.question, asked.by, shown, asked.scale, order=order, most=asked.top)
+    found = break_down(asked.question, asked.by, shown, asked.scale, measures=measures_of(asked), most=asked.top)
     return Shown(asked, table_of(asked, found), known, note)
 
 

@@ -1,18 +1,19 @@
 """A period's usage by what it is grouped by and by time: the largest groups, the rest, and all of it.
 
-Whatever is shown comes from one statement: the rest is what the groups leave over, so rows add up to the total to the last
-digit, also while requests are being counted.
+The sums of all groups come from one statement, those of all bars from another one: in each, the rest is what the groups leave
+over. So rows add up to the total to the last digit, and bars to theirs, also while requests are being counted.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
 from accounting.money.bars import Bar, Scale
+from accounting.money.contributions import MONEY
 from accounting.money.question import Question
-from accounting.money.reports import UsageRow, each_usage, usage
+from accounting.money.reports import UsageRow, largest, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Sums:
         sums: dict[str, Any] = row.sums
         return cls(**sums)
 
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) - getattr(other, name) for name in _FIELDS))
+
     def __add__(self, other: "Sums") -> "Sums":
         if other is NOTHING or self is NOTHING:
             return self if other is NOTHING else other
@@ -57,18 +61,21 @@ NOTHING = Sums()
 _FIELDS = tuple(each.name for each in fields(Sums))
 
 
+Amount = int | Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The values of what was grouped by (None: the rest, or all), the sums of the whole period and of each bar."""
+    """The values of what was grouped by (None: the rest, or all), the sums of the whole period, and each measure by bars."""
 
     values: tuple[str, ...] | None
     sums: Sums
-    bars: tuple[Sums, ...]
+    bars: Mapping[str, tuple[Amount, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """`groups` are those with the most of the measure, the most first; `rest` is made of `others` more groups."""
+    """`groups` are those with the most of the first measure, the most first; `rest` is made of `others` more groups."""
 
     bars: tuple[Bar, ...]
     groups: tuple[Group, ...]
@@ -78,35 +85,40 @@ class Breakdown:
 
 
 def break_down(
-    question: Question, by: tuple[str, ...], bars: Sequence[Bar], scale: Scale, *, order: str, most: int
+    question: Question, by: tuple[str, ...], bars: Sequence[Bar], scale: Scale, *, measures: tuple[str, ...], most: int
 ) -> Breakdown:
-    """Usage of the question (which groups by nothing) by the names `by` and by bars. Raises BadQuestion.
-
-    Two queries, one where nothing is grouped by. The last of `by` tells groups apart from each other nearly alone.
-    """
-    chosen, count = usage(replace(question, group_by=by), limit=most, order=order) if by else ([], 0)
-    kept = [tuple(str(value) for value in row.group) for row in chosen]
+    """Usage of the question (which groups by nothing) by the names `by`, and some of `reports.ORDERS` by bars. Two queries.
+    Raises BadQuestion. The last of `by` tells groups apart from each other nearly alone."""
+    chosen, count, all_of_it = largest(replace(question, group_by=by), measures[0], most)
+    kept = {tuple(map(str, row.group)): Sums.of(row) for row in chosen if by}
+    others = count - len(kept) if by else 0
     asked = replace(question, group_by=(*by, scale))
-    if count > len(kept):
+    if others:
         asked = replace(asked, kept=(by[-1], tuple(sorted({values[-1] for values in kept}))))
-    known = set(kept)
-    found: dict[tuple[Any, ...] | None, dict[Any, Sums]] = defaultdict(dict)
-    for row in each_usage(asked):
-        *values, bar = row.group
-        of_group = found[tuple(values) if tuple(values) in known else None]
-        of_group[bar] = of_group.get(bar, NOTHING) + Sums.of(row)
-    groups = tuple(_group(values, found.get(values, {}), bars) for values in kept)
-    left = _group(None, found.get(None, {}), bars)
-    others = max(0, count - len(kept))
-    rest = left if by and (others or left.sums != NOTHING) else None
-    return Breakdown(tuple(bars), groups, rest, others, _total([*groups, left]))
+    found: dict[tuple[Any, ...] | None, dict[Any, list[Amount]]] = defaultdict(dict)
+    for (*values, bar), amounts in measured(asked, measures):
+        of_group = found[tuple(values) if tuple(values) in kept else None]
+        before = of_group.get(bar, [0] * len(measures))
+        of_group[bar] = [one + other for one, other in zip(before, amounts, strict=True)]
+    groups = tuple(Group(values, sums, _by_bars(found[values], bars, measures)) for values, sums in kept.items())
+    left = Group(None, Sums.of(all_of_it) - sum(kept.values(), NOTHING), _by_bars(found[None], bars, measures))
+    rest = left if by and (others or any(map(any, left.bars.values()))) else None
+    return Breakdown(tuple(bars), groups, rest, others, _total(all_of_it, [*groups, left], measures))
 
 
-def _group(values: tuple[str, ...] | None, found: dict[Any, Sums], bars: Sequence[Bar]) -> Group:
-    each = tuple(found.get(bar.key, NOTHING) for bar in bars)
-    return Group(values, sum(each, NOTHING), each)
+def _by_bars(
+    found: Mapping[Any, Sequence[Amount]], bars: Sequence[Bar], measures: tuple[str, ...]
+) -> dict[str, tuple[Amount, ...]]:
+    nothing = [Decimal(0) if measure in MONEY else 0 for measure in measures]
+    rows = [found.get(bar.key, nothing) for bar in bars]
+    return {measure: tuple(row[place] for row in rows) for place, measure in enumerate(measures)}
 
 
-def _total(groups: Sequence[Group]) -> Group:
-    each = tuple(sum(column, NOTHING) for column in zip(*(group.bars for group in groups), strict=True))
-    return Group(None, sum((group.sums for group in groups), NOTHING), each)
+def _total(all_of_it: UsageRow, groups: Sequence[Group], measures: tuple[str, ...]) -> Group:
+    bars = {
+        measure: tuple(
+            sum(column, type(column[0])(0)) for column in zip(*(each.bars[measure] for each in groups), strict=True)
+        )
+        for measure in measures
+    }
+    return Group(None, Sums.of(all_of_it), bars)

@@ -5,13 +5,23 @@ used where the question names none of those.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from accounting.money.contributions import MONEY, TOKENS, Statement
-from accounting.money.dialect import among, beginning, listed, local_beginning, local_day, read_moment, read_money, tag
+from accounting.money.dialect import (
+    among,
+    beginning,
+    in_sqlite,
+    listed,
+    local_beginning,
+    local_day,
+    read_moment,
+    read_money,
+    tag,
+)
 from accounting.money.facts import check_zone, facts_of
 from accounting.money.first_bytes import COLUMNS as TIMED
 from accounting.money.first_bytes import NOTHING, FirstBytes
@@ -46,11 +56,11 @@ FIGURES = {
     "adjustment_usd": "adjustment_usd",
 }
 _NEEDED = tuple(FIGURES.values())
-# What rows can be ordered by, the most first.
-ORDERS = {
-    **{figure: f"SUM(facts.{column})" for figure, column in FIGURES.items()},
-    "cost_usd": "SUM(facts.cost_usd + facts.adjustment_usd)",
-    "tokens": f"SUM({' + '.join(f'facts.{name}' for name in TOKENS)})",
+# What rows can be ordered by, the most first, and bars are made of: the columns that add up to it.
+ORDERS: dict[str, tuple[str, ...]] = {
+    **{figure: (column,) for figure, column in FIGURES.items()},
+    "cost_usd": ("cost_usd", "adjustment_usd"),
+    "tokens": TOKENS,
 }
 Value = str | date | datetime | None
 
@@ -80,6 +90,41 @@ def usage(
         counted = Statement(f"SELECT COUNT(*) FROM ({statement.sql}) AS groups", statement.parameters).run()
         return [], int(counted[0][0])
     return [], 0
+
+
+def largest(question: Question, order: str, limit: int) -> tuple[list[UsageRow], int, UsageRow]:
+    """The groups with the most, how many there are in all, and what all of them come to, of one state of the database."""
+    statement = _statement(question, order, timed=False, totals=True)
+    rows = Statement(f"{statement.sql} LIMIT %s", (*statement.parameters, limit)).run()
+    count = len(question.group_by)
+    nothing = (0,) * len(_NEEDED)
+    whole = rows[0][count + len(_NEEDED) : -1] if rows else nothing
+    total = _row(replace(question, group_by=()), (*whole, 0))
+    return [_row(question, (*row[: count + len(_NEEDED)], 0)) for row in rows], int(rows[0][-1]) if rows else 0, total
+
+
+def measured(question: Question, orders: Sequence[str]) -> list[tuple[tuple[Value, ...], tuple[int | Decimal, ...]]]:
+    """Nothing but some of `ORDERS` of each group, in no order. What names a group is worked out once for each dimension, not
+    for each row of the roll-ups."""
+    if question.by_local_date:
+        check_zone(question)
+    needed = tuple(dict.fromkeys(column for order in orders for column in ORDERS[order]))
+    facts = facts_of(question, needed)
+    columns, given = _groups(replace(question, group_by=tuple(n for n in question.group_by if n not in TIMES)))
+    times = [_time(question, name) for name in question.group_by if name in TIMES]
+    named = "".join(f", {column} AS name{place}" for place, column in enumerate(columns))
+    once = "" if in_sqlite() else " OFFSET 0"  # so that the planner does not move it into the rows
+    names = (
+        f" JOIN (SELECT id{named} FROM {DIMENSIONS} names{once}) names ON names.id = facts.dimension_id"
+        if columns
+        else ""
+    )
+    groups = [f"names.name{place}" for place in range(len(columns))] + [column for column, _given in times]
+    sums = ", ".join(f"coalesce({_sum(order)}, 0)" for order in orders)
+    places = ", ".join(str(place + 1) for place in range(len(groups)))
+    sql = f"SELECT {', '.join([*groups, sums])} FROM ({facts.sql}) AS facts{names} GROUP BY {places}"
+    parameters = (*(value for _column, each in times for value in each), *facts.parameters, *given)
+    return [_measured(question, orders, row) for row in Statement(sql, parameters).run()]
 
 
 def each_usage(question: Question, size: int = 20_000, *, timed: bool = False) -> Iterator[UsageRow]:
@@ -112,15 +157,21 @@ def total_costs(questions: Sequence[Question]) -> list[Decimal]:
     return [read_money(found[place]) for place in range(len(parts))]
 
 
-def _statement(question: Question, order: str, timed: bool) -> Statement:
+def _sum(order: str) -> str:
+    return f"SUM({' + '.join(f'facts.{column}' for column in ORDERS[order])})"
+
+
+def _statement(question: Question, order: str, timed: bool, totals: bool = False) -> Statement:
     if question.by_local_date:
         check_zone(question)
     needed = (*_NEEDED, *TIMED) if timed else _NEEDED
     facts = facts_of(question, needed)
     columns, given = _groups(question)
     sums = ", ".join(f"coalesce(SUM(facts.{name}), 0)" for name in needed)
+    if totals:
+        sums += "".join(f", coalesce(SUM(SUM(facts.{name})) OVER (), 0)" for name in needed)
     places = ", ".join(str(place + 1) for place in range(len(columns)))
-    ordered = f"{ORDERS[order]} DESC, {places}" if order else places
+    ordered = f"{_sum(order)} DESC, {places}" if order else places
     grouped = f" GROUP BY {places}{_something(question)} ORDER BY {ordered}" if columns else ""
     named = any(name not in TIMES for name in question.group_by)
     names = f" JOIN {DIMENSIONS} names ON names.id = facts.dimension_id" if named else ""
@@ -176,6 +227,15 @@ def _row(question: Question, row: tuple[Any, ...]) -> UsageRow:
     sums["cost_usd"] += sums["adjustment_usd"]
     timed = row[count + len(_NEEDED) : -1]
     return UsageRow(group, sums, FirstBytes.of(timed) if timed else NOTHING)
+
+
+def _measured(
+    question: Question, orders: Sequence[str], row: tuple[Any, ...]
+) -> tuple[tuple[Value, ...], tuple[int | Decimal, ...]]:
+    count = len(question.group_by)
+    group = tuple(_value(name, value) for name, value in zip(question.group_by, row[:count], strict=True))
+    found = zip(orders, row[count:], strict=True)
+    return group, tuple(read_money(value) if order in MONEY else int(value) for order, value in found)
 
 
 def _value(name: str, value: Any) -> Value:

@@ -43,7 +43,7 @@ class TestBreakdown:
     def add_up(self, by: tuple[str, ...], scale: Scale) -> None:
         question = Question(since=SINCE, until=UNTIL, zone="Europe/Berlin")
         shown = bars(SINCE, UNTIL, scale, BERLIN)
-        found = break_down(question, by, shown, scale, order="cost_usd", most=1)
+        found = break_down(question, by, shown, scale, measures=("cost_usd", "requests", "tokens"), most=1)
         assert found.total.sums.cost_usd == sum(each.cost_usd for each in ENTRIES)
         assert found.total.sums.requests == len(ENTRIES)
         rows = [*found.groups, *([found.rest] if found.rest else [])]
@@ -57,13 +57,23 @@ class TestBreakdown:
             assert (len(found.groups), found.others) == (1, groups - 1)
         for place, bar in enumerate(shown):
             here = [each for each in ENTRIES if _of(each, scale) == bar.key]
-            assert found.total.bars[place].requests == len(here)
-            assert found.total.bars[place].cost_usd == sum(each.cost_usd for each in here)
+            assert found.total.bars["requests"][place] == len(here)
+            assert found.total.bars["cost_usd"][place] == sum(each.cost_usd for each in here)
+            if by:
+                assert sum(row.bars["cost_usd"][place] for row in rows) == found.total.bars["cost_usd"][place]
+        assert sum(found.total.bars["tokens"]) == found.total.sums.tokens
+        for row in rows:
+            assert sum(row.bars["tokens"]) == row.sums.tokens
 
     def test_the_groups_are_those_with_the_most_and_have_their_own_sums(self) -> None:
         question = Question(since=SINCE, until=UNTIL)
         found = break_down(
-            question, ("project", "key"), bars(SINCE, UNTIL, "day", ZoneInfo("UTC")), "day", order="requests", most=3
+            question,
+            ("project", "key"),
+            bars(SINCE, UNTIL, "day", ZoneInfo("UTC")),
+            "day",
+            measures=("requests",),
+            most=3,
         )
         counted = Counter((each.project, each.key) for each in ENTRIES)
         most = sorted(counted, key=lambda names: (-counted[names], names))[:3]
@@ -144,7 +154,9 @@ def test_a_key_of_the_same_name_in_another_project_is_another_one(any_database: 
         ]
     )
     shown = bars(SINCE, UNTIL, "day", ZoneInfo("UTC"))
-    found = break_down(Question(since=SINCE, until=UNTIL), ("project", "key"), shown, "day", order="requests", most=1)
+    found = break_down(
+        Question(since=SINCE, until=UNTIL), ("project", "key"), shown, "day", measures=("requests",), most=1
+    )
     assert [(group.values, group.sums.requests) for group in found.groups] == [(("one", "ci"), 3)]
     assert found.rest is not None
     assert (found.rest.sums.requests, found.others) == (3, 2)
@@ -197,7 +209,7 @@ def test_money_of_a_breakdown_is_decimal(any_database: str) -> None:
         ("team",),
         bars(SINCE, UNTIL, "week", BERLIN),
         "week",
-        order="cost_usd",
+        measures=("cost_usd", "requests", "tokens"),
         most=9,
     )
     assert found.total.sums.cost_usd == Decimal("0.000000000001")
