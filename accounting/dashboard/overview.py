@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 
 from accounting.dashboard.asked import GROUPS, MEASURES, Asked, read_asked, read_days
@@ -118,6 +119,7 @@ def _chart(request: HttpRequest, page: TeamPage, asked: Asked) -> Mapping[str, A
     table = table_of(asked, found, FEW)
     query, usage_page = request.GET, page.address("dashboard:usage")
     narrower = bar_links(query, asked, table)
+    same = QueryDict(urlencode({**asked.period.query, "group": asked.group, "measure": asked.measure}))  # there
     title = CHART_GROUPS[asked.group][0]
     return {
         "table": table,
@@ -126,7 +128,7 @@ def _chart(request: HttpRequest, page: TeamPage, asked: Asked) -> Mapping[str, A
         "headings": [
             Heading(each, "", "", number) for each, number in [(title, False), *((t, True) for t in FEW.values())]
         ],
-        "rows": [(row, row_link(query, asked, row, usage_page)) for row in table.rows],
+        "rows": [(row, row_link(same, asked, row, usage_page)) for row in table.rows],
         "chart": chart_of(asked, table, narrower),
         "series": table.series,
         "time_rows": time_rows(asked, table, narrower),
@@ -134,7 +136,5 @@ def _chart(request: HttpRequest, page: TeamPage, asked: Asked) -> Mapping[str, A
             query, "measure", {name: each.title for name, each in CHART_MEASURES.items()}, asked.measure
         ),
         "group_links": links(query, "group", {name: each[0] for name, each in CHART_GROUPS.items()}, asked.group),
-        "usage_address": changed(
-            query, {**asked.period.query, "group": asked.group, "measure": asked.measure}, usage_page
-        ),
+        "usage_address": changed(same, {}, usage_page),
     }

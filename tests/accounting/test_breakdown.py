@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from accounting.audit.changes import Actor
 from accounting.money.bars import MOST_BARS, SCALES, Scale, bars, scales, usual_scale
 from accounting.money.breakdown import break_down
 from accounting.money.entry import Entry
@@ -17,6 +18,7 @@ from accounting.money.first_bytes import LONGEST, FirstBytes
 from accounting.money.outcomes import outcomes
 from accounting.money.question import BadQuestion, Question
 from accounting.money.reports import each_usage, usage
+from accounting.money.rerate import Reprice, Repriced, Scope, rerate
 from accounting.money.seen import ever_used, seen
 from accounting.money.store import store_records
 from tests.accounting.ledgers import START, day_of_requests, entry, line
@@ -166,6 +168,18 @@ def test_a_key_of_the_same_name_in_another_project_is_another_one(any_database: 
 def test_reasons_by_names_that_have_none_are_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(BadQuestion, match="Reasons are kept by"):
         outcomes(Question(**asked))
+
+
+def test_adjustments_are_in_rows_and_bars(any_database: str) -> None:
+    store_records([entry("x", line(0, cost_usd=Decimal(2))), entry("y", line(0, cost_usd=Decimal(1)), team="beta")])
+    twice: Reprice = lambda line: Repriced(line.cost_usd * 2, {"id": 8})  # noqa: E731
+    rerate(Actor("ada@example.org", "user"), Scope(SINCE, UNTIL), twice, reason="contract", now=UNTIL)
+    shown = bars(SINCE, UNTIL, "week", BERLIN)
+    question = Question(since=SINCE, until=UNTIL, zone="Europe/Berlin")
+    found = break_down(question, ("team",), shown, "week", measures=("cost_usd",), most=1)
+    assert found.rest is not None
+    assert [found.groups[0].sums.cost_usd, found.rest.sums.cost_usd, found.total.sums.cost_usd] == [4, 2, 6]
+    assert [sum(each.bars["cost_usd"]) for each in (found.groups[0], found.rest, found.total)] == [4, 2, 6]
 
 
 class TestFirstBytes:

@@ -167,6 +167,17 @@ class TestChart:
         assert b"secret@example.org" not in answer.content
         assert b"<script>alert" not in answer.content
 
+    def test_leads_to_the_same_in_usage(self, world: World) -> None:
+        browser = signed_in(world.stranger)
+        answer = browser.get(HERE, {"group": "project", "period": "month", "measure": "tokens"})
+        there = browser.get(answer.context["usage_address"])
+        assert there.context["table"].total.amounts["tokens"] == answer.context["table"].total.amounts["tokens"]
+        assert (there.context["asked"].group, there.context["period"].name) == ("project", "month")
+        for row, address in answer.context["rows"]:
+            narrow = browser.get(address)
+            assert narrow.context["table"].total.amounts["tokens"] == row.amounts["tokens"]
+            assert narrow.context["period"].name == "month"
+
     def test_what_it_does_not_know_is_said(self, world: World) -> None:
         answer = signed_in(world.stranger).get(HERE, {"group": "<b>colour", "measure": "beauty", "scale": "second"})
         page = answer.content.decode()
