@@ -111,6 +111,9 @@ def read_asked(
     """What is not understood is the usual, and said. `tags` are the names of tags that were seen."""
     problems: list[Any] = []
     group = _choice(query, "group", groups, next(iter(groups)), problems)
+    if group == TAGGED and not tags:
+        problems.append(_("No request had a tag so far; this is the usual."))
+        group = next(iter(groups))
     measure = _choice(query, "measure", measures, "tokens" if group == KIND else "spend", problems)
     measure = measure if group != KIND else "tokens"
     fitting = scales(period.since, period.until)

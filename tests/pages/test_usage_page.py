@@ -264,6 +264,14 @@ class TestWhatCannotBe:
         )
 
 
+def test_without_tags_there_is_nothing_to_group_by_them_and_that_is_said(browser: Client) -> None:
+    store_records([used("a", line(0, tokens_input=1))])
+    answer = browser.get(HERE, {"group": "tag"})
+    assert "No request had a tag" in answer.content.decode()
+    assert answer.context["asked"].group == "model"
+    assert len(read(browser.get(CSV, {"group": "tag"}))) == 2
+
+
 def test_a_team_that_used_nothing_is_told_how_to_begin(browser: Client) -> None:
     assert "Nothing was used yet" in browser.get(HERE).content.decode()
 
