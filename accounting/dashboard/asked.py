@@ -110,27 +110,20 @@ def read_asked(
 ) -> Asked:
     """What is not understood is the usual, and said. `tags` are the names of tags that were seen."""
     problems: list[Any] = []
-    group = _choice(query, "group", groups, next(iter(groups)), problems)
-    if group == TAGGED and not tags:
-        problems.append(_("No request had a tag so far; this is the usual."))
-        group = next(iter(groups))
-    measure = _choice(query, "measure", measures, "tokens" if group == KIND else "spend", problems)
-    measure = measure if group != KIND else "tokens"
+    group = _group(query, groups, tags, problems)
+    usual_measure = "tokens" if group == KIND else "spend"
+    measure = _choice(query, "measure", measures, usual_measure, problems)
     fitting = scales(period.since, period.until)
     usual = usual_scale(period.since, period.until)
     scale: Any = _choice(query, "scale", {each: each for each in fitting}, usual, problems)
     filters = FILTERS if team else {TEAM: TEAM, **FILTERS}
-    given = {name: str(query[name]) for name in query if (name in filters or name.startswith(TAG)) and query[name]}
-    for name, value in [*given.items()]:
-        if "\x00" in name + value or len(value) > LONGEST_VALUE or name == TAG:
-            problems.append(_("A filter could not be read and is left out."))
-            del given[name]
+    given = _filters(query, filters, problems)
     top = _choice(query, "top", {str(each): each for each in TOPS}, str(TOPS[0]), problems)
     return Asked(
         team=team,
         period=period,
         group=group,
-        measure=measure,
+        measure="tokens" if group == KIND else measure,
         scale=scale,
         scales=fitting,
         tag=_tag(query, tags) if group == TAGGED else "",
@@ -148,6 +141,25 @@ def _choice(query: QueryDict, name: str, known: Mapping[str, Any], usual: str, p
         return value
     problems.append(_("“%(value)s” is not to be had here; this is the usual.") % {"value": value[:80]})
     return usual
+
+
+def _group(query: QueryDict, groups: Mapping[str, Any], tags: tuple[str, ...], problems: list[Any]) -> str:
+    usual = next(iter(groups))
+    group = _choice(query, "group", groups, usual, problems)
+    if group != TAGGED or tags:
+        return group
+    problems.append(_("No request had a tag so far; this is the usual."))
+    return usual
+
+
+def _filters(query: QueryDict, known: Mapping[str, Any], problems: list[Any]) -> dict[str, str]:
+    """The filters of the address that have a value, those by tags included."""
+    given = {name: str(query[name]) for name in query if (name in known or name.startswith(TAG)) and query[name]}
+    for name, value in [*given.items()]:
+        if "\x00" in name + value or len(value) > LONGEST_VALUE or name == TAG:
+            problems.append(_("A filter could not be read and is left out."))
+            del given[name]
+    return given
 
 
 def _tag(query: QueryDict, seen: tuple[str, ...]) -> str:

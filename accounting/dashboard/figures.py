@@ -1,6 +1,7 @@
 """The figures of a team's period, for its overview: two queries, one more for the prices of what caching saved."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -55,11 +56,10 @@ class Figures:
 def read_figures(question: Question, period: Period, now: datetime) -> Figures:
     """`question` is about the period, and groups by nothing."""
     unit = "day" if period.length <= BY_DAYS else "month"
-    rows = list(each_usage(replace(question, group_by=("provider", "model", unit), zone="UTC"), timed=True))
     models: dict[str, Sums] = defaultdict(lambda: NOTHING)
     cached: list[Cached] = []
     times = NO_TIMES
-    for row in rows:
+    for row in each_usage(replace(question, group_by=("provider", "model", unit), zone="UTC"), timed=True):
         provider, model, day = row.group
         sums = Sums.of(row)
         models[str(model)] += sums
@@ -72,7 +72,6 @@ def read_figures(question: Question, period: Period, now: datetime) -> Figures:
     daily = Daily({day: sums.cost_usd for day, sums in days.items()})
     last_day = _last_day(period, now)
     here = now.astimezone(period.zone)
-    ranked = sorted(models.items(), key=lambda each: (-each[1].cost_usd, -each[1].requests, each[0]))
     return Figures(
         sums=whole,
         first_bytes=times,
@@ -82,8 +81,13 @@ def read_figures(question: Question, period: Period, now: datetime) -> Figures:
         forecast=forecast(daily, whole.cost_usd, here, last_day) if last_day > here.date() else None,
         forecast_day=last_day,
         daily=daily,
-        models=tuple(each for each in ranked if each[0])[:MOST_MODELS],
+        models=_largest(models),
     )
+
+
+def _largest(models: Mapping[str, Sums]) -> tuple[tuple[str, Sums], ...]:
+    ranked = sorted(models.items(), key=lambda each: (-each[1].cost_usd, -each[1].requests, each[0]))
+    return tuple(each for each in ranked if each[0])[:MOST_MODELS]
 
 
 def _days(question: Question, period: Period, now: datetime) -> dict[date, Sums]:
