@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import events, keys, limits, people, usage, views
+from accounting.api import events, keys, limits, outcomes, people, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -13,6 +13,8 @@ urlpatterns = [
     path("prices/", views.PriceList.as_view(), name="prices"),
     path("usage/", usage.Usage.as_view(), name="usage"),
     path("usage/focus/", usage.Focus.as_view(), name="focus"),
+    path("usage/latency/", outcomes.Latency.as_view(), name="latency"),
+    path("usage/outcomes/", outcomes.Outcomes.as_view(), name="outcomes"),
     path("ledger/", LedgerList.as_view(), name="ledger"),
     path("budgets/", limits.BudgetList.as_view(), name="budgets"),
     path("budget-requests/", limits.BudgetRequestList.as_view(), name="budget_requests"),

@@ -21,25 +21,26 @@ from accounting.api.pagination import Pages
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import RefusalSerializer
 from accounting.api.spreadsheets import AlsoAsCsv, CsvRenderer, spreadsheet, wants_csv
-from accounting.api.texts import plain
 from accounting.money.focus import COLUMNS, charges
 from accounting.money.reports import FIGURES, FILTERS, BadQuestion, Question, UsageRow, each_usage, usage
 from accounting.selectors import Viewer, narrowed
+from accounting.texts import plain
 
 REFUSALS = {
     400: OpenApiResponse(OpenApiTypes.OBJECT, "A parameter that does not exist, is empty or cannot be read."),
     401: OpenApiResponse(RefusalSerializer, "No token, or one that is unknown, revoked or has expired."),
     403: OpenApiResponse(RefusalSerializer, "This account may not read request records."),
 }
-_PERIOD = [
+PERIOD = [
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Started at this moment or later (ISO 8601)."),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Started before this moment (ISO 8601)."),
 ]
-_PARAMETERS = [
+PARAMETERS = [
     OpenApiParameter(
-        "group_by", description="team, project, key, key_prefix, user, alias, provider, model, day, hour, tag:NAME"
+        "group_by",
+        description="team, project, key, key_prefix, user, alias, provider, model, day, week, month, hour, tag:NAME",
     ),
-    *_PERIOD,
+    *PERIOD,
     OpenApiParameter("timezone", description="Whose days to count by, and of moments without a zone. Default UTC."),
     OpenApiParameter("tag:NAME", description="The exact value of a tag of the key."),
     *(OpenApiParameter(name, description="An exact value.") for name in FILTERS),
@@ -78,7 +79,9 @@ class UsagePageSerializer(serializers.Serializer[Any]):
     results = UsageSerializer(many=True)
 
 
-class _Usage(AlsoAsCsv, APIView):
+class AboutUsage(AlsoAsCsv, APIView):
+    """What endpoints about usage share: who may ask, and what is asked."""
+
     authentication_classes = (ApiTokenAuthentication, SignedInAuthentication)
     permission_classes = (ReadsRecords,)
 
@@ -94,41 +97,27 @@ class _Usage(AlsoAsCsv, APIView):
         return super().handle_exception(exc)
 
 
-class Usage(_Usage):
+class Usage(AboutUsage):
     """Requests, tokens and dollars, summed by whatever is asked for."""
 
-    @extend_schema(parameters=_PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS})
+    @extend_schema(parameters=PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS})
     def get(self, request: Request) -> HttpResponseBase:
-        question, number = self.question(request), _page(request)
-        size = Pages().get_page_size(request) or Pages.page_size
+        question, number, size = self.question(request), page_number(request), page_size(request)
         if wants_csv(request):
             usage(question, limit=1)  # what is wrong with the question is said before the first row
             cells = ((*row.group, *row.sums.values()) for row in each_usage(question))
             return spreadsheet("usage", (*question.group_by, *FIGURES), cells)
         rows, count = usage(question, limit=size, offset=(number - 1) * size)
-        if not rows and number > 1:
-            raise NotFound("Invalid page.")
-        address = request.build_absolute_uri()
-        before = (
-            remove_query_param(address, "page") if number == 2 else replace_query_param(address, "page", number - 1)
-        )
-        return Response(
-            {
-                "count": count,
-                "next": replace_query_param(address, "page", number + 1) if count > number * size else None,
-                "previous": before if number > 1 else None,
-                "results": [_shown(question, row) for row in rows],
-            }
-        )
+        return paged(request, [_shown(question, row) for row in rows], count)
 
 
-class Focus(_Usage):
+class Focus(AboutUsage):
     """Costs as FOCUS 1.2 describes them: a row for each day, team, project, model, price and kind of token."""
 
     renderer_classes = (CsvRenderer,)
 
     @extend_schema(
-        parameters=[*_PERIOD, OpenApiParameter("team", description="An exact value.")],
+        parameters=[*PERIOD, OpenApiParameter("team", description="An exact value.")],
         responses={(200, "text/csv"): OpenApiTypes.STR, **REFUSALS},
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -145,13 +134,39 @@ class Focus(_Usage):
         return spreadsheet("focus", COLUMNS, charges(question, now))
 
 
-def _page(request: Request) -> int:
+def page_number(request: Request) -> int:
     text = request.query_params.get("page", "1")
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 10**7:
         raise NotFound("Invalid page.")
     return int(text)
 
 
+def page_size(request: Request) -> int:
+    return Pages().get_page_size(request) or Pages.page_size
+
+
+def paged(request: Request, results: list[dict[str, Any]], count: int) -> Response:
+    """A page of `count` rows, with the addresses of those around it."""
+    number, size = page_number(request), page_size(request)
+    if not results and number > 1:
+        raise NotFound("Invalid page.")
+    address = request.build_absolute_uri()
+    before = remove_query_param(address, "page") if number == 2 else replace_query_param(address, "page", number - 1)
+    return Response(
+        {
+            "count": count,
+            "next": replace_query_param(address, "page", number + 1) if count > number * size else None,
+            "previous": before if number > 1 else None,
+            "results": results,
+        }
+    )
+
+
+def groups_of(question: Question, row: UsageRow) -> dict[str, Any]:
+    """The values that were grouped by, each under its name."""
+    return dict(zip(question.group_by, map(plain, row.group), strict=True))
+
+
 def _shown(question: Question, row: UsageRow) -> dict[str, Any]:
     sums = {name: plain(value) if name.endswith("_usd") else value for name, value in row.sums.items()}
-    return {**dict(zip(question.group_by, map(plain, row.group), strict=True)), **sums}
+    return {**groups_of(question, row), **sums}

@@ -1,90 +1,123 @@
-"""Sums of a team's usage for lists and charts, out of roll-ups; budgets as bars show them."""
+"""The figures of a team's period, for its overview: two queries, one more for the prices of what caching saved."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from accounting.limits.loading import budget_terms, organization_terms
-from accounting.limits.standing import standings
-from accounting.limits.terms import dollars_of
-from accounting.models import Budget, OrganizationSettings, Team
-from accounting.money.reports import BadQuestion, Question, UsageRow, usage
-from gateway_project.dashboard.periods import Period
+from accounting.money.breakdown import NOTHING, Sums
+from accounting.money.first_bytes import NOTHING as NO_TIMES
+from accounting.money.first_bytes import FirstBytes
+from accounting.money.forecast import LEARNT, Daily, forecast
+from accounting.money.price_store import priced_models
+from accounting.money.question import Question
+from accounting.money.reports import each_usage, usage
+from accounting.money.savings import Cached, saved
+from gateway_project.dashboard.periods import HOURS_24, MONTH, Period, beginning_of
 
-MOST = 5000  # rows of a list
-TOKENS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+BY_DAYS = timedelta(days=100)  # a longer period is valued by months
+MOST_MODELS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Days:
-    """A period day by day, and in all."""
+class Figures:
+    """`before` are the sums of as long a time that ended when the period began; `today` those of today; `saved` what caching
+    saved, about; `forecast` is None where there is nothing to expect or too little to learn from."""
 
-    days: tuple[tuple[date, Decimal, int], ...]
-    spent: Decimal
-    requests: int
-    tokens: int
+    sums: Sums
+    first_bytes: FirstBytes
+    before: Sums
+    today: Sums
+    saved: Decimal
+    forecast: Decimal | None
+    forecast_day: date
+    daily: Daily
+    models: tuple[tuple[str, Sums], ...]
 
     @property
-    def chart(self) -> dict[str, Any]:
-        """As charts.js takes it."""
-        values = [str(spent) for _, spent, _ in self.days]
-        return {
-            "labels": [f"{day:%m-%d}" for day, _, _ in self.days],
-            "series": [{"name": "USD", "values": values}],
-            "unit": "usd",
-        }
+    def error_share(self) -> float | None:
+        return self.sums.errors / self.sums.requests if self.sums.requests else None
+
+    @property
+    def change(self) -> float | None:
+        """How much more was spent than before, as a share of that; None if there was nothing before."""
+        return float(self.sums.cost_usd / self.before.cost_usd) - 1 if self.before.cost_usd else None
+
+    @property
+    def median(self) -> float | None:
+        return self.first_bytes.percentile(50)
+
+    @property
+    def p95(self) -> float | None:
+        return self.first_bytes.percentile(95)
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A budget with how much of it is used."""
-
-    budget: Budget
-    spent: Decimal
-    limit: Decimal
-    share: float
-
-
-def spend_by(name: str, team: Team, period: Period) -> dict[str, Decimal]:
-    """Dollars by the values of `name` (`user`, `project`) in the period."""
-    question = Question((name,), since=period.since, until=period.until, names=(("team", team.name),))
-    rows, _ = usage(question, limit=MOST)
-    return {str(row.group[0]): Decimal(row.sums["cost_usd"]) for row in rows}
-
-
-def days_of(team: Team, period: Period, *, project: str) -> Days:
-    """What a project used on each day of the period, those without usage too."""
-    names = (("team", team.name), ("project", project))
-    question = Question(("day",), since=period.since, until=period.until, names=names, zone=period.zone.key)
-    by_day = {row.group[0]: row for row in _rows(question)}
-    count = (period.last_day - period.first_day).days + 1
-    each = [period.first_day + timedelta(days=number) for number in range(count)]
-    days = tuple((day, *_used(by_day.get(day))) for day in each)
-    rows = list(by_day.values())
-    tokens = sum(int(row.sums[kind]) for row in rows for kind in TOKENS)
-    spent = sum((Decimal(row.sums["cost_usd"]) for row in rows), Decimal(0))
-    return Days(days, spent, sum(int(row.sums["requests"]) for row in rows), tokens)
-
-
-def standing_of(budgets: Sequence[Budget]) -> list[Bar]:
-    """How budgets stand now."""
-    organization = organization_terms(OrganizationSettings.objects.first())
-    found = standings(list(budget_terms(budgets, organization)))
-    return [
-        Bar(row, dollars_of(each.spent), dollars_of(each.limit), each.spent / each.limit if each.limit else 1.0)
-        for row, each in zip(budgets, found, strict=True)
-    ]
+def read_figures(question: Question, period: Period, now: datetime) -> Figures:
+    """`question` is about the period, and groups by nothing."""
+    unit = "day" if period.length <= BY_DAYS else "month"
+    models: dict[str, Sums] = defaultdict(lambda: NOTHING)
+    cached: list[Cached] = []
+    times = NO_TIMES
+    for row in each_usage(replace(question, group_by=("provider", "model", unit), zone="UTC"), timed=True):
+        provider, model, day = row.group
+        sums = Sums.of(row)
+        models[str(model)] += sums
+        times += row.first_bytes
+        assert isinstance(day, date)
+        cached.append(Cached(str(provider), str(model), day, sums.cache_read, sums.cache_write_5m, sums.cache_write_1h))
+    written = any(each.read or each.written_5m or each.written_1h for each in cached)
+    whole = sum(models.values(), NOTHING)
+    days = _days(question, period, now)
+    daily = Daily({day: sums.cost_usd for day, sums in days.items()})
+    last_day = _last_day(period, now)
+    here = now.astimezone(period.zone)
+    return Figures(
+        sums=whole,
+        first_bytes=times,
+        before=_before(question, period, days),
+        today=days.get(here.date(), NOTHING),
+        saved=saved(cached, priced_models()) if written else Decimal(0),
+        forecast=forecast(daily, whole.cost_usd, here, last_day) if last_day > here.date() else None,
+        forecast_day=last_day,
+        daily=daily,
+        models=_largest(models),
+    )
 
 
-def _rows(question: Question) -> list[UsageRow]:
-    """By days of the zone; by those of UTC where a zone's days cut hours."""
-    try:
-        return usage(question, limit=MOST)[0]
-    except BadQuestion:
-        return usage(replace(question, zone="UTC"), limit=MOST)[0]
+def _largest(models: Mapping[str, Sums]) -> tuple[tuple[str, Sums], ...]:
+    ranked = sorted(models.items(), key=lambda each: (-each[1].cost_usd, -each[1].requests, each[0]))
+    return tuple(each for each in ranked if each[0])[:MOST_MODELS]
 
 
-def _used(row: UsageRow | None) -> tuple[Decimal, int]:
-    return (Decimal(row.sums["cost_usd"]), int(row.sums["requests"])) if row else (Decimal(0), 0)
+def _days(question: Question, period: Period, now: datetime) -> dict[date, Sums]:
+    """The sums of each day, from the beginning of the time before or four weeks ago, to the end of today."""
+    today = now.astimezone(period.zone).date()
+    first = today - timedelta(days=LEARNT)
+    if period.name != HOURS_24:
+        first = min(first, period.first_day - _length(period))
+    since = beginning_of(first, period.zone)
+    until = max(beginning_of(today + timedelta(days=1), period.zone), period.since)
+    rows = each_usage(replace(question, group_by=("day",), since=since, until=until))
+    return {row.group[0]: Sums.of(row) for row in rows if isinstance(row.group[0], date)}
+
+
+def _before(question: Question, period: Period, days: dict[date, Sums]) -> Sums:
+    if period.name == HOURS_24:
+        rows, _count = usage(replace(question, since=period.before.since, until=period.before.until))
+        return Sums.of(rows[0])
+    first = period.first_day - _length(period)
+    return sum((sums for day, sums in days.items() if first <= day < period.first_day), NOTHING)
+
+
+def _length(period: Period) -> timedelta:
+    """In whole days of its zone."""
+    return period.last_day - period.first_day + timedelta(days=1)
+
+
+def _last_day(period: Period, now: datetime) -> date:
+    """The day at whose end the period is over: "this month" ends with the month."""
+    if period.name != MONTH:
+        return period.last_day if now < period.until else date.min
+    today = now.astimezone(period.zone or UTC).date()
+    return (today.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)

@@ -17,9 +17,9 @@ from django.utils.translation import ngettext
 from accounting.access.roles import ADMIN, OWNER, ROLES, VIEWER
 from accounting.audit.changes import StaleVersion, changing
 from accounting.dashboard.acting import BOTH, party_of, put_errors
-from accounting.dashboard.figures import spend_by
 from accounting.dashboard.invitations import open_invitations, take_link
 from accounting.dashboard.people_forms import RoleForm
+from accounting.dashboard.sums import spend_by
 from accounting.limits.asking import NotAllowed
 from accounting.membership import (
     change_role,

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from accounting.access.roles import ADMIN, VIEWER
 from accounting.audit.changes import StaleVersion, changing
 from accounting.dashboard.acting import BOTH, party_of, put_errors
-from accounting.dashboard.figures import Days, days_of, spend_by, standing_of
 from accounting.dashboard.people_forms import NewProjectForm, ProjectForm
+from accounting.dashboard.sums import Days, days_of, spend_by, standing_of
 from accounting.limits.asking import NotAllowed
 from accounting.models import Budget, Project
 from accounting.projects import change_project, create_project, visible_projects

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from accounting.accounts import profile
-from accounting.dashboard import activity, invitations, key, keys, members, overview, projects, setup, team
+from accounting.dashboard import activity, invitations, key, keys, members, overview, projects, setup, team, usage
 
 app_name = "dashboard"
 urlpatterns = [
@@ -33,4 +33,8 @@ urlpatterns = [
     path("teams/<str:team>/keys/<int:pk>/end-old/", key.end_old, name="key_end_old"),
     path("teams/<str:team>/setup/", setup.setup, name="setup"),
     path("teams/<str:team>/setup/check/", setup.check_settings, name="setup_check"),
+    path("teams/<str:team>/usage/", usage.usage, name="usage"),
+    path("teams/<str:team>/usage.csv", usage.usage_csv, name="usage_csv"),
+    path("usage/", usage.all_usage, name="all_usage"),
+    path("usage.csv", usage.all_usage_csv, name="all_usage_csv"),
 ]

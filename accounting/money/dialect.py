@@ -48,6 +48,13 @@ def local_day(moment: str) -> str:
     return f"({moment} AT TIME ZONE %s)::date"
 
 
+def local_beginning(unit: str, moment: str) -> str:
+    """The first date of a moment's week (from Monday) or month in the zone that is the expression's parameter."""
+    if in_sqlite():
+        return f"django_date_trunc('{unit}', {moment}, %s, 'UTC')"
+    return f"date_trunc('{unit}', {moment} AT TIME ZONE %s)::date"
+
+
 def identity(columns: Sequence[str]) -> str:
     """The id that names have: half of a SHA-256 over them, which nobody can make collide."""
     listed = ", ".join(columns)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from accounting.money.contributions import Statement, contributions
-from accounting.money.dialect import among, beginning, fits, listed, listed_moments, moment, noon, tag
+from accounting.money.contributions import TOTALS, Statement, contributions
+from accounting.money.dialect import among, beginning, fits, in_sqlite, listed, listed_moments, moment, noon, tag
 from accounting.money.local_days import moved_hours
 from accounting.money.periods import Stretch, Unit
 from accounting.money.question import Question
@@ -27,9 +27,9 @@ def facts(question: Question, measures: tuple[str, ...], names: Statement) -> St
     parts: list[str] = []
     parameters: list[Any] = []
     nothing = Stretch("hour", _EARLIEST, _EARLIEST)
-    days = "day" in question.units and "month" not in question.units and not question.by_local_day
+    days = "day" in question.units and "month" not in question.units and not question.by_local_date
     for stretch in question.stretches or [nothing]:
-        local = question.by_local_day and stretch.unit == "day"
+        local = question.by_local_date and stretch.unit == "day"
         found = _local(stretch, levels, measures, question) if local else [_stretch(stretch, levels, measures, days)]
         for part in found:
             parts.append(f"{part.sql}{names.sql}")
@@ -79,11 +79,11 @@ def named(question: Question) -> Statement:
 
 
 def looked_up(question: Question) -> Statement:
-    """The same with the ids of the names themselves. Where there are few, PostgreSQL then knows how many, and does not have
-    to guess how many names have a tag."""
+    """The same with the ids of the names themselves, for keys, people and tags in PostgreSQL. Where there are few, it then
+    knows how many, and does not have to guess how many names have a tag."""
     names = _named(question)
-    if names is None:
-        return _ALL
+    if names is None or in_sqlite() or not (question.tags or {name for name, _ in question.names} - TOTALS):
+        return named(question)
     found = Statement(f"{names.sql} LIMIT {MOST_LOOKED_UP + 1}", names.parameters).run()
     if len(found) > MOST_LOOKED_UP:
         return named(question)

@@ -36,6 +36,11 @@ def load_price_book() -> PriceBook:
     return PriceBook(revision, rows, _unknown(unknown_price()))
 
 
+def priced_models() -> PriceBook:
+    """The same without the price of unknown models: one query."""
+    return PriceBook(rows=[price.as_row() for price in Price.objects.order_by("pk").iterator(chunk_size=2000)])
+
+
 def unknown_price() -> UnknownModelPrice:
     """What a model without a price costs: the row, or one that is not stored yet."""
     return UnknownModelPrice.objects.filter(pk=ONLY).first() or UnknownModelPrice(pk=ONLY)

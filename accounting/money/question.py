@@ -9,7 +9,8 @@ from accounting.money.local_days import cuts_hours, worth_moving
 from accounting.money.periods import Stretch, Unit, stretches
 
 TAG = "tag:"
-TIMES = ("day", "hour")
+DATES = ("day", "week", "month")  # of a zone, each by its first day; a week begins on Monday
+TIMES = (*DATES, "hour")
 GROUPS = tuple(name for name in NAMES if name != "tags") + TIMES
 FILTERS = tuple(name for name in NAMES if name != "tags")
 LONGEST_IN_A_ZONE = timedelta(days=3700)
@@ -22,7 +23,9 @@ class BadQuestion(ValueError):
 @dataclass(frozen=True, slots=True)
 class Question:
     """What to sum, and by what. `names` are exact values, `tags` (name, value) pairs, `alias_pattern` a pattern of names
-    asked for. A day is one of `zone`. Without bounds a period is everything there is."""
+    asked for. Days, weeks and months are those of `zone`. Without bounds a period is everything there is.
+
+    With `kept`, one of the names grouped by and some of its values, all its other values are one: None."""
 
     group_by: tuple[str, ...] = ()
     since: datetime | None = None
@@ -31,19 +34,21 @@ class Question:
     tags: tuple[tuple[str, str], ...] = ()
     alias_pattern: str = ""
     zone: str = "UTC"
+    kept: tuple[str, tuple[str, ...]] | None = None
 
     @property
-    def by_local_day(self) -> bool:
-        return "day" in self.group_by and self.zone != "UTC"
+    def by_local_date(self) -> bool:
+        return self.zone != "UTC" and not {*self.group_by}.isdisjoint(DATES)
 
     @property
     def units(self) -> tuple[Unit, ...]:
         """The units of time that may be taken whole, largest first."""
         if "hour" in self.group_by:
             return ("hour",)
-        if self.by_local_day and self.since is not None and not worth_moving(self.since, ZoneInfo(self.zone)):
+        if self.by_local_date and self.since is not None and not worth_moving(self.since, ZoneInfo(self.zone)):
             return ("hour",)
-        return ("day", "hour") if "day" in self.group_by else ("month", "day", "hour")
+        by_days = self.by_local_date or not {*self.group_by}.isdisjoint(("day", "week"))
+        return ("day", "hour") if by_days else ("month", "day", "hour")
 
     @property
     def from_totals(self) -> bool:
@@ -53,12 +58,12 @@ class Question:
     @property
     def stretches(self) -> list[Stretch]:
         """What the period is put together from. Hours of a zone's days are moved, not taken away."""
-        return stretches(self.since, self.until, self.units, complement=not self.by_local_day)
+        return stretches(self.since, self.until, self.units, complement=not self.by_local_date)
 
     @property
     def takes_away(self) -> bool:
         """Whether something is counted that is taken away again: what is left of a group may be nothing."""
-        return self.by_local_day or any(each.minus for each in self.stretches)
+        return self.by_local_date or any(each.minus for each in self.stretches)
 
 
 def check_whole_hours(question: Question) -> None:

@@ -10,7 +10,8 @@ from django.utils import formats, timezone
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
-from accounting.templatetags.console import dollars
+from accounting.money.first_bytes import LONGEST
+from accounting.templatetags.console import dollars, milliseconds
 from gateway_project.dashboard.periods import CHOICES
 from gateway_project.dashboard.role_names import ROLE_NAMES
 
@@ -49,6 +50,43 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def exact_count(value: int | None) -> str:
+    """A count with its thousands apart, as the reader's language writes it."""
+    return "—" if value is None else formats.number_format(value, 0, force_grouping=True)
+
+
+@register.filter
+def cents(value: Decimal | None) -> SafeString | str:
+    """Money that fits a tile: to the cent, below one to two digits that say something. All of it is in the tooltip."""
+    if value is None:
+        return "—"
+    return format_html('<data value="{}" title="{}">{}</data>', value, dollars(value), plain_cents(value))
+
+
+def plain_cents(value: Decimal) -> str:
+    """The same as a text."""
+    places = 2 if abs(value) >= Decimal("0.995") or not value else min(12, 1 - value.adjusted())
+    sign = "-" if value < 0 else ""
+    return f"{sign}${formats.number_format(round(abs(value), places), places, force_grouping=True)}"
+
+
+@register.filter
+def signed_percent(value: float | None) -> str:
+    """A change as +12 % or -4 %."""
+    if value is None:
+        return "—"
+    return f"{'+' if value >= 0 else '-'}{percent(abs(value))}"
+
+
+@register.filter
+def first_byte(value: float | None) -> str:
+    """A time to the first byte; beyond what is measured it is told so."""
+    if value is None:
+        return "—"
+    return f"≥ {milliseconds(value)}" if value >= LONGEST else milliseconds(value)
+
+
+@register.filter
 def short_number(value: Any) -> str:
     """A count that fits a tile: 950, 12.3k, 4.5M, 1.2B. The exact one belongs into a tooltip or table."""
     number = float(value or 0)
@@ -62,15 +100,6 @@ def short_number(value: Any) -> str:
 def role_name(role: str) -> Any:
     """`owner`, `admin`, `member` or `viewer` in the reader's language."""
     return ROLE_NAMES.get(role, role)
-
-
-@register.filter
-def cents(value: Decimal | None) -> SafeString | str:
-    """Money to the cent, exact in its tooltip; what is less than half a cent says so."""
-    if value is None:
-        return "—"
-    rounded = "< $0.01" if 0 < value < Decimal("0.005") else f"{'-' if value < 0 else ''}${abs(value):,.2f}"
-    return format_html('<span title="{}">{}</span>', dollars(value), rounded)
 
 
 @register.inclusion_tag("dashboard/partials/bar.html")

@@ -24,4 +24,5 @@ PLACES: tuple[Place, ...] = (
     Place("projects", _("Projects"), "dashboard:projects", "projects"),
     Place("activity", _("Activity"), "dashboard:activity", "activity"),
     Place("setup", _("Set-up"), "dashboard:setup", "setup"),
+    Place("usage", _("Usage"), "dashboard:usage", "usage"),
 )

@@ -1,12 +1,22 @@
 // Draws every <figure data-chart> with Chart.js. The figures are in the JSON beside it: labels, series (name, values, colour:
-// an index of the palette or "rest"), unit (usd, tokens, requests), stacked, links (an address for each label).
+// an index of the palette, "rest" or a kind of token's class), unit (usd, tokens, requests), stacked, links (an address for each label).
 "use strict";
 
 (() => {
   const drawn = new Map();
 
-  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (series, index) => style(series.colour === "rest" ? "--series-rest" : `--series-${(series.colour ?? index) % 10}`);
+  // As the browser would paint it: the value itself may be light-dark(), which a canvas does not know.
+  function style(name) {
+    const probe = document.body.appendChild(document.createElement("span"));
+    probe.style.color = `var(${name})`;
+    const painted = getComputedStyle(probe).color;
+    probe.remove();
+    return painted;
+  }
+  function colour(series, index) {
+    if (typeof series.colour === "string") return style(series.colour === "rest" ? "--series-rest" : `--${series.colour}`);
+    return style(`--series-${(series.colour ?? index) % 10}`);
+  }
   const language = () => document.documentElement.lang || "en";
 
   function written(value, unit, short) {

@@ -55,3 +55,12 @@ function prepare(root) {
 }
 document.addEventListener("DOMContentLoaded", () => prepare(document));
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
+
+// A part of a page that refreshes itself after the session has ended would get the sign-in page: go there instead.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, pathInfo } = event.detail;
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname !== new URL(pathInfo.requestPath, location.href).pathname) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+});

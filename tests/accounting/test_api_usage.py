@@ -372,3 +372,63 @@ class TestLongLists:
         for pages, estimated in ((Pages(), False), (FewPages(), True)):
             shown = pages.paginate_queryset(LedgerEntry.objects.all(), Request(APIRequestFactory().get(LEDGER)))
             assert ("count_estimated" in pages.get_paginated_response(shown).data) is estimated
+
+
+LATENCY, OUTCOMES = "/api/v1/usage/latency/", "/api/v1/usage/outcomes/"
+
+
+@pytest.mark.django_db
+class TestHowRequestsWent:
+    @pytest.fixture(autouse=True)
+    def stored(self) -> None:
+        quick = [entry(f"q{number}", line(0), ttft_ms=150.0, user="ada@example.org") for number in range(9)]
+        store_records([*some(), *quick, entry("slow", line(0), ttft_ms=70_000.0, team="beta")])
+
+    def test_times_to_the_first_byte_have_percentiles(self) -> None:
+        found = rows(get(LATENCY, token(), group_by="team"))
+        assert found == [
+            {"team": "alpha", "count": 9, "mean_ms": 150.0, "p50_ms": 150.0, "p95_ms": 195.0, "p99_ms": 199.0},
+            {
+                "team": "beta",
+                "count": 1,
+                "mean_ms": 70_000.0,
+                "p50_ms": 60_000.0,
+                "p95_ms": 60_000.0,
+                "p99_ms": 60_000.0,
+            },
+        ]
+        none = {"count": 0, "mean_ms": None, "p50_ms": None, "p95_ms": None, "p99_ms": None}
+        assert rows(get(LATENCY, token("two"), team="nobody")) == [none]
+
+    def test_reasons_are_counted(self) -> None:
+        found = rows(get(OUTCOMES, token(), group_by="team"))
+        assert found == [
+            {"team": "beta", "outcome": "refused", "reason": "budget", "requests": 1},
+            {"team": "beta", "outcome": "upstream_error", "reason": "", "requests": 1},
+        ]
+        second = get(OUTCOMES, token("two"), page_size=1, page=2).json()
+        assert (second["count"], second["next"], second["results"][0]["outcome"]) == (2, None, "upstream_error")
+
+    def test_reasons_by_key_are_refused_with_a_sentence(self) -> None:
+        secret = token()
+        for query in ({"group_by": "key"}, {"user": "x"}, {"tag:a": "b"}, {"group_by": "day"}):
+            answer = get(OUTCOMES, secret, **query)
+            assert answer.status_code == 400
+            assert "Reasons are kept by" in answer.json()["detail"][0]
+
+    def test_weeks_and_months_are_named_by_their_first_day(self) -> None:
+        found = rows(get(USAGE, token(), group_by="week,month", timezone="Europe/Berlin", **PERIOD))
+        assert [(row["week"], row["month"]) for row in found] == [
+            ("2026-10-26", "2026-10-01"), ("2026-10-26", "2026-11-01"),
+        ]  # fmt: skip
+
+    def test_both_as_csv(self) -> None:
+        assert table(get(LATENCY, token(), format="csv", group_by="user"))[1]["p50_ms"] == "150.0"
+        assert [row["reason"] for row in table(get(OUTCOMES, token("two"), format="csv"))] == ["budget", ""]
+
+    @pytest.mark.parametrize("path", [LATENCY, OUTCOMES])
+    def test_a_team_sees_its_own_only(self, path: str) -> None:
+        secret = token(role="team", of=team("alpha"))
+        assert {row["team"] for row in rows(get(path, secret, group_by="team"))} <= {"alpha"}
+        assert rows(get(path, secret, group_by="team", team="beta")) == []
+        assert get(path, None).status_code == get(path, "gwt_unknown").status_code == 401

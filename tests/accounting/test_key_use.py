@@ -91,5 +91,5 @@ def test_an_upgrade_looks_back_once_for_keys_that_were_used_before() -> None:
             request_id=f"r{days}", started_at=at(0) - timedelta(days=days), team="platform", key_prefix=secret[:11],
             client_ip=f"192.0.2.{days}", duration_ms=1.0, **fields,
         )  # fmt: skip
-    import_module("accounting.migrations.0009_keys").look_back(apps, None)
+    import_module("accounting.migrations.0011_keys").look_back(apps, None)
     assert KeyUse.objects.values_list("key_prefix", "team", "client_ip").get() == (secret[:11], "", "192.0.2.1")

@@ -13,7 +13,7 @@ import pytest
 from accounting.access.patterns import matches
 from accounting.money.entry import Entry
 from accounting.money.periods import Stretch, ceiling, floor, following, stretches
-from accounting.money.reports import FIGURES, GROUPS, BadQuestion, Question, each_usage, usage
+from accounting.money.reports import FIGURES, GROUPS, BadQuestion, Question, each_usage, total_costs, usage
 from accounting.money.spending import spent
 from accounting.money.store import store_records
 from tests.accounting.ledgers import START, day_of_requests, entry, line
@@ -46,7 +46,13 @@ def by_hand(entries: list[Entry], question: Question) -> dict[tuple[Any, ...], d
 def _values(each: Entry, provider: str, model: str, zone: str) -> dict[str, Any]:
     at = datetime.fromtimestamp(each.started_at, UTC)
     values = {name: getattr(each, name) for name in ("team", "project", "key", "key_prefix", "user", "alias")}
-    times = {"day": at.astimezone(ZoneInfo(zone)).date(), "hour": at.replace(minute=0, second=0, microsecond=0)}
+    day = at.astimezone(ZoneInfo(zone)).date()
+    times = {
+        "day": day,
+        "week": day - timedelta(days=day.weekday()),
+        "month": day.replace(day=1),
+        "hour": at.replace(minute=0, second=0, microsecond=0),
+    }
     tags = {f"tag:{name}": each.tags.get(name, "") for name in ("cost_center", "app")}
     return {**values, "provider": provider, "model": model, **times, **tags}
 
@@ -81,6 +87,7 @@ PERIODS = [
 ]
 GROUPINGS = [
     (), *((name,) for name in (*GROUPS, "tag:cost_center")), ("team", "day"), ("day", "hour"), ("model", "provider", "day"),
+    ("week", "model"), ("key", "month"), ("month", "week", "day"), ("hour", "week"),
     ("tag:app", "hour", "tag:cost_center"), ("user", "key_prefix", "day", "alias"), ("project", "team"),
 ]  # fmt: skip
 
@@ -118,7 +125,9 @@ class TestSums:
 
     def test_by_days_of_a_zone(self) -> None:
         for zone in ("Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Kiritimati", "Asia/Tokyo"):
-            for group_by in (("day",), ("day", "team"), ("user", "day", "tag:app"), ("hour", "day")):
+            for group_by in (
+                ("day",), ("day", "team"), ("user", "day", "tag:app"), ("hour", "day"), ("week", "team"), ("month", "key"),
+            ):  # fmt: skip
                 for since in (
                     SINCE - timedelta(days=20),
                     SINCE + timedelta(minutes=7),
@@ -136,6 +145,35 @@ class TestSums:
             ("day",), datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 10, 28, tzinfo=UTC), zone="Europe/Berlin"
         )
         assert answered(question) == by_hand(found, question)
+
+    def test_with_some_values_kept_the_others_are_one(self) -> None:
+        for name, kept in (("user", ("ada@example.org",)), ("tag:cost_center", ("4711", "")), ("model", ())):
+            question = Question((name, "day"), *PERIODS[2], kept=(name, kept))
+            expected: dict[tuple[Any, ...], dict[str, Any]] = {}
+            for (value, day), sums in by_hand(ENTRIES, Question((name, "day"), *PERIODS[2])).items():
+                row = expected.setdefault((value if value in kept else None, day), dict.fromkeys(FIGURES, 0))
+                for figure in FIGURES:
+                    row[figure] += sums[figure]
+            assert answered(question) == expected, question
+
+    def test_the_most_come_first(self) -> None:
+        for order in ("requests", "errors", "cost_usd", "output"):
+            expected = by_hand(ENTRIES, Question(("key_prefix", "model")))
+            rows, count = usage(Question(("key_prefix", "model")), order=order, limit=4)
+            most = sorted(expected, key=lambda group: (-expected[group][order], group))[:4]
+            assert [row.group for row in rows] == most
+            assert count == len(expected)
+        tokens = by_hand(ENTRIES, Question(("alias",)))
+        found = [row.group for row in usage(Question(("alias",)), order="tokens")[0]]
+        kinds = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+        assert found == sorted(tokens, key=lambda group: -sum(tokens[group][kind] for kind in kinds))
+
+    def test_costs_of_several_questions_are_asked_at_once(self, django_assert_num_queries: Any) -> None:
+        questions = [Question(names=(("team", team),)) for team in ("alpha", "nobody", "beta")]
+        with django_assert_num_queries(1):
+            found = total_costs(questions)
+        assert found == [sum(each.cost_usd for each in ENTRIES if each.team == name) for name in ("alpha", "x", "beta")]
+        assert total_costs([]) == []
 
     def test_every_spending_is_a_sum_of_costs(self) -> None:
         since, until = PERIODS[2]

@@ -1,4 +1,4 @@
-"""How the API writes values that JSON and CSV have no type for."""
+"""How values are written that JSON and CSV have no type for."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
