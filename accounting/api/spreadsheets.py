@@ -1,24 +1,15 @@
-"""Lists as CSV: streamed row by row, and safe to open in a spreadsheet."""
+"""Lists of the API as CSV."""
 
-import csv
 import json
-import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
-from django.http import StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounting.api.texts import plain
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the beginning of a formula
-_AMOUNT = re.compile(r"-?\d+(\.\d+)?")  # also below zero: no formula
-_ROWS = 200  # in one chunk
-Cell = Any
+from accounting.spreadsheets import Cell, Rows, spreadsheet
 
 
 class CsvRenderer(BaseRenderer):
@@ -56,7 +47,7 @@ def wants_csv(request: Request) -> bool:
     return bool(getattr(request, "accepted_renderer").format == "csv")  # noqa: B009  an attribute of this framework's making
 
 
-def table(name: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]) -> "Rows":
+def table(name: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]) -> Rows:
     """Entries as the API shows them, as CSV: what has parts stands in its column as JSON."""
     return spreadsheet(name, columns, ([_flat(entry[column]) for column in columns] for entry in entries))
 
@@ -65,54 +56,3 @@ def _flat(value: Any) -> Cell:
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-
-class _Line:
-    """What csv writes into: keeps the last line."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        self.text = text
-
-
-class Rows(StreamingHttpResponse):
-    """Rows that are read as the client takes them. An asynchronous server reads them in the thread of the database."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = iter(self)
-        following = sync_to_async(lambda: next(chunks, None))
-        while (chunk := await following()) is not None:
-            yield chunk
-
-
-def spreadsheet(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Rows:
-    """A CSV download. Texts that a spreadsheet would take for a formula begin with an apostrophe; numbers stay numbers."""
-    response = Rows(_chunks(header, rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    response["Cache-Control"] = "private, no-store"
-    return response
-
-
-def _chunks(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
-    line = _Line()
-    writer = csv.writer(line)
-    writer.writerow(header)
-    kept = [line.text]
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-        kept.append(line.text)
-        if len(kept) >= _ROWS:
-            yield "".join(kept)
-            kept.clear()
-    if kept:
-        yield "".join(kept)
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) and not _AMOUNT.fullmatch(value) else value
-    return plain(value)

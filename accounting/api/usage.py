@@ -20,11 +20,12 @@ from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthen
 from accounting.api.pagination import Pages
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import RefusalSerializer
-from accounting.api.spreadsheets import AlsoAsCsv, CsvRenderer, spreadsheet, wants_csv
-from accounting.api.texts import plain
+from accounting.api.spreadsheets import AlsoAsCsv, CsvRenderer, wants_csv
 from accounting.money.focus import COLUMNS, charges
 from accounting.money.reports import FIGURES, FILTERS, BadQuestion, Question, UsageRow, each_usage, usage
 from accounting.selectors import Viewer, narrowed
+from accounting.spreadsheets import spreadsheet
+from accounting.texts import plain
 
 REFUSALS = {
     400: OpenApiResponse(OpenApiTypes.OBJECT, "A parameter that does not exist, is empty or cannot be read."),
