@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -87,7 +87,7 @@ class TeamPage:
         return reverse(name, args=[self.team.name, *args])
 
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def team_page(place: str, *, least: str = VIEWER, methods: tuple[str, ...] = READ) -> Callable[[View], View]:
@@ -96,7 +96,7 @@ def team_page(place: str, *, least: str = VIEWER, methods: tuple[str, ...] = REA
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def opened(request: HttpRequest, team: str, **kwargs: Any) -> HttpResponse:
+        def opened(request: HttpRequest, team: str, **kwargs: Any) -> HttpResponseBase:
             page = open_team(request, team, place)
             if not page.may(least):
                 raise PermissionDenied("Your role in this team does not allow this.")

@@ -16,4 +16,8 @@ class Place:
     icon: str
 
 
-PLACES: tuple[Place, ...] = (Place("overview", _("Overview"), "dashboard:overview", "overview"),)
+PLACES: tuple[Place, ...] = (
+    Place("overview", _("Overview"), "dashboard:overview", "overview"),
+    Place("requests", _("Requests"), "dashboard:requests", "requests"),
+    Place("sessions", _("Sessions"), "dashboard:sessions", "sessions"),
+)

@@ -2,7 +2,10 @@
 
 from django.urls import path
 
-from routing.pages import views
+from routing.pages import explanation, views
 
 app_name = "routing"
-urlpatterns = [path("explain/", views.explain, name="explain")]
+urlpatterns = [
+    path("explain/", views.explain, name="explain"),
+    path("teams/<str:team>/requests/<str:request_id>/explanation/", explanation.explanation, name="explanation"),
+]
