@@ -12,6 +12,7 @@ from gateway_project.dashboard.periods import Period
 
 LATEST = 500  # requests whose names are offered
 MOST_OFFERED = 300
+SHORT = {"class": "short", "inputmode": "numeric", "autocomplete": "off"}
 
 
 class Suggested(forms.TextInput):
@@ -32,9 +33,16 @@ class RequestFilters(forms.Form):
     project = forms.ChoiceField(label=_("Project"), required=False)
     key = forms.ChoiceField(label=_("Key"), required=False)
     person = forms.CharField(label=_("Person"), required=False, max_length=254, widget=Suggested("people"))
-    status = forms.IntegerField(label=_("Status"), required=False, min_value=100, max_value=999)
+    status = forms.IntegerField(
+        label=_("Status"), required=False, min_value=100, max_value=999, widget=forms.TextInput(SHORT)
+    )
     min_cost = forms.DecimalField(
-        label=_("Least cost, $"), required=False, min_value=0, max_digits=19, decimal_places=12, localize=False
+        label=_("Least cost, $"),
+        required=False,
+        min_value=0,
+        max_digits=19,
+        decimal_places=12,
+        widget=forms.TextInput(SHORT | {"inputmode": "decimal"}),
     )
     session = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
     agent = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)

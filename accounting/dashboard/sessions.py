@@ -20,7 +20,7 @@ from gateway_project.dashboard.periods import HOURS_24, Period, read_period
 
 LONGEST = timedelta(days=8)  # of a list that nothing narrows: seven whole days and the present one
 AGENTS = 40  # of one page
-SHOWN_REQUESTS = 20  # of each agent; the list of requests has them all
+SHOWN_REQUESTS = 12  # of each agent; the list of requests has them all
 
 
 class SessionFilters(forms.Form):

@@ -13,10 +13,10 @@ from accounting.templatetags.console import dollars, grouped, spaced
 
 KINDS = (
     (_("input"), "tokens_input", "input"),
-    (_("output"), "tokens_output", "output"),
-    (_("cache read"), "tokens_cache_read", "cache_read"),
     (_("cache write, 5 min"), "tokens_cache_write_5m", "cache_write_5m"),
     (_("cache write, 1 h"), "tokens_cache_write_1h", "cache_write_1h"),
+    (_("cache read"), "tokens_cache_read", "cache_read"),
+    (_("output"), "tokens_output", "output"),
 )
 BANDS = {"long_context": _("prices of long prompts"), "fast": _("prices of fast mode")}
 TIMES = "\N{MULTIPLICATION SIGN}"
