@@ -16,7 +16,8 @@ from django.db.models import Q, QuerySet
 from accounting.models import RequestRecord
 
 PAGE = 50
-MOST_LOOKED_AT = 20_000
+MOST_LOOKED_AT = 20_000  # of a team: they lie side by side
+MOST_OF_A_KEY = 5_000  # of a key or a session: each lies elsewhere
 MOST_EXPORTED = 10_000
 MOST_STRETCHES = 20  # of looking, for one export
 MAIN = "main"  # the agent without an id
@@ -170,11 +171,14 @@ def _edge(records: Records, question: Question, place: Place | None, *, up: bool
     all_of_it = of_period(records, question.since, question.until)
     if question.key:
         all_of_it = all_of_it.filter(key_prefix=question.key)
-    return edge_of(all_of_it, place, up=up)
+    most = MOST_OF_A_KEY if question.key else MOST_LOOKED_AT
+    return edge_of(all_of_it, place, most, up=up)
 
 
-def edge_of(records: Records, place: Place | None = None, *, up: bool = False) -> Place | None:
-    """Where looking ends: the last of the next so many records; None if there are not so many. Read from an index alone."""
+def edge_of(
+    records: Records, place: Place | None = None, most: int = MOST_LOOKED_AT, *, up: bool = False
+) -> Place | None:
+    """Where looking ends: the last of the next so many records; None if there are not so many."""
     places = beside(records, place, up=up).values_list("started_at", "id")
-    found = list(places[MOST_LOOKED_AT - 1 : MOST_LOOKED_AT])
+    found = list(places[most - 1 : most])
     return Place(*found[0]) if found else None

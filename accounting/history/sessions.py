@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q, Sum
 
-from accounting.history.listing import Records, edge_of, of_period
+from accounting.history.listing import MOST_LOOKED_AT, MOST_OF_A_KEY, Records, edge_of, of_period
 from accounting.history.sums import ERRORS, KINDS, REFUSED, Sums
 
 PAGE = 50
@@ -73,7 +73,7 @@ def sessions(records: Records, question: SessionQuestion, number: int = 1, size:
         found = found.filter(key_prefix=question.key)
     if question.session:
         found = found.filter(session_id=question.session)
-    edge = edge_of(found)
+    edge = edge_of(found, most=MOST_OF_A_KEY if question.key or question.session else MOST_LOOKED_AT)
     if edge is not None:
         found = found.filter(started_at__gte=edge.moment)
     if question.person:
