@@ -85,3 +85,30 @@ def test_a_page_connects_again_when_the_server_is_back(browser: Browser, own_gat
         request_id = served(gateway)
         page.wait_for_selector(f"[data-request='{request_id}']", timeout=8000)
         page.context.close()
+
+
+def test_a_request_explains_itself_and_every_page_fits_a_phone(browser: Browser, own_gateway: OwnGateway) -> None:
+    with own_gateway() as (gateway, _):
+        session = [("x-claude-code-session-id", "s-" + "long" * 40), ("x-claude-code-agent-id", "agent-" + "x" * 150)]
+        answer = gateway.post(ask(), headers=session)
+        request_id = answer.value("request-id")
+        gateway.record(request_id)
+        page, complaints = opened(browser, gateway)
+        page.set_viewport_size({"width": 360, "height": 780})
+        page.click(f"[data-request='{request_id}'] a")
+        page.click("text=Explain this request")
+        page.wait_for_selector("#explained >> text=goes to anthropic-main")
+        wide = "document.documentElement.scrollWidth - window.innerWidth"
+        assert page.evaluate(wide) <= 0
+        page.click("dd a:has(#session-id)")
+        page.wait_for_selector("text=Agents")
+        addresses = [page.url, f"{gateway.url}/teams/alpha/sessions/", f"{gateway.url}/teams/alpha/requests/"]
+        addresses += [
+            f"{gateway.url}/teams/alpha/requests/?status=x",
+            f"{gateway.url}/teams/alpha/requests/{request_id}/explanation/",
+        ]
+        for address in addresses:
+            page.goto(address)
+            assert page.evaluate(wide) <= 0, address
+        assert complaints == []
+        page.context.close()
