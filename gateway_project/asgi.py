@@ -20,7 +20,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.urls import re_path
 
-from accounting.dashboard.live import TeamEvents
+from accounting.dashboard.live import TeamEvents, refused_without_database
 from gateway_project.lifespan import Lifespan, live, ready
 from gateway_project.metrics_page import MetricsPage
 from routing.proxy.edge import Gateway
@@ -52,7 +52,8 @@ async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "websocket.close"})
 
 
-team_events = AllowedHostsOriginValidator(AuthMiddlewareStack(TeamEvents.as_asgi()))  # no pages of other sites
+signed_in = AuthMiddlewareStack(TeamEvents.as_asgi())
+team_events = AllowedHostsOriginValidator(refused_without_database(signed_in))  # and no pages of other sites
 
 application = ProtocolTypeRouter(
     {

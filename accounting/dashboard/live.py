@@ -11,9 +11,13 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import Error
 
 from accounting.dashboard.admission import admitted
 from accounting.dashboard.readers import GONE, TOO_MANY, Full, Reader, readers
+from gateway_project.telemetry import logger
+
+log = logger(__name__)
 
 
 class TeamEvents(AsyncWebsocketConsumer):
@@ -45,3 +49,16 @@ class TeamEvents(AsyncWebsocketConsumer):
     async def disconnect(self, code: Any) -> None:
         if self.reader is not None:
             readers().leave(self.reader)
+
+
+def refused_without_database(application: Any) -> Any:
+    """The same application; while the database is away its handshakes are refused, and pages try again later."""
+
+    async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await application(scope, receive, send)
+        except Error as error:
+            log.warning("no websocket without the database", error=str(error))
+            await send({"type": "websocket.close"})
+
+    return answer

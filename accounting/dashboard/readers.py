@@ -21,7 +21,7 @@ MOST_OF_A_PERSON = 12  # in one process: tabs
 LOOK_SECONDS = 1.0
 CHECK_SECONDS = 3.0  # between two looks at whether each reader still may
 SEND_SECONDS = 10.0  # for a reader to take one short message
-GONE, TOO_SLOW, TOO_MANY = 4404, 4408, 4429  # codes that a socket is closed with
+GONE, TOO_SLOW, TOO_MANY, BROKEN = 4404, 4408, 4429, 1011  # codes that a socket is closed with
 
 
 class Full(Exception):
@@ -99,6 +99,7 @@ class Readers:
         if self._working is None or self._working.cancelling() or self._working.done():
             self._looked = asyncio.Event()
             self._working = asyncio.create_task(self._work(self._looked))
+            self._working.add_done_callback(self._ended)
 
     async def _work(self, looked: asyncio.Event) -> None:
         tail, loop = self._make_tail(), asyncio.get_running_loop()
@@ -118,6 +119,15 @@ class Readers:
             await asyncio.sleep(self._look_seconds)
             if not self._readers:
                 return
+
+    def _ended(self, working: "asyncio.Task[None]") -> None:
+        """By a mistake of ours, if it has an error: pages then connect again, instead of waiting for nothing."""
+        if working.cancelled() or (error := working.exception()) is None:
+            return
+        log.error("live pages have stopped", exc_info=error)
+        self._looked.set()
+        for reader in list(self._readers):
+            self._cut_off(reader, BROKEN)
 
     async def _look(self, tail: Looking) -> None:
         teams = sorted({reader.ticket.team_name for reader in self._readers})

@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError
 
 from accounting.dashboard.admission import Ticket
-from accounting.dashboard.readers import GONE, MOST_OF_A_PERSON, MOST_SOCKETS, TOO_SLOW, Full, Reader, Readers
+from accounting.dashboard.readers import BROKEN, GONE, MOST_OF_A_PERSON, MOST_SOCKETS, TOO_SLOW, Full, Reader, Readers
 from accounting.dashboard.tail import OVERLAP_SECONDS, News, Tail
 from accounting.models import RequestRecord
 
@@ -31,7 +31,9 @@ def add(number: int, team: str = "alpha") -> None:
     )  # fmt: skip
 
 
-@pytest.mark.django_db
+pytestmark = pytest.mark.django_db
+
+
 class TestTail:
     def test_what_is_there_already_is_not_news(self) -> None:
         add(5)
@@ -154,6 +156,15 @@ async def test_a_reader_that_takes_nothing_is_dropped() -> None:
     all_of_them.join(socket.reader)
     assert await within(socket.closed) == TOO_SLOW
     assert len(all_of_them) == 0
+
+
+async def test_readers_are_let_go_when_looking_breaks() -> None:
+    all_of_them, socket = readers(Script({}, ZeroDivisionError())), Socket()
+    all_of_them.join(socket.reader)
+    assert await within(socket.closed) == BROKEN
+    assert len(all_of_them) == 0
+    all_of_them.join(socket.reader)  # and begins again
+    all_of_them.leave(socket.reader)
 
 
 async def test_a_reader_that_may_no_more_is_cut_off() -> None:

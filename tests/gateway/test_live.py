@@ -2,9 +2,10 @@
 
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,25 @@ def test_a_half_open_handshake_is_ended_by_the_heads_timer(own_gateway: OwnGatew
     ):
         raw.sendall(b"GET /ws/teams/alpha/ HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_without_the_database_pages_get_no_socket_and_open_ones_live_on(
+    own_gateway: OwnGateway,
+) -> None:
+    """The harness fails a server that writes a traceback."""
+    with own_gateway() as (gateway, _):
+        session, table = signed_in(gateway), "ALTER TABLE {} RENAME TO {}"
+        with watch(gateway, session) as page, closing(sqlite3.connect(gateway.data / "gateway.sqlite3")) as database:
+            for name in ("django_session", "accounting_requestrecord"):
+                database.execute(table.format(name, f"away_{name}"))
+            with pytest.raises(InvalidStatus) as caught:
+                watch(gateway, session)
+            assert caught.value.response.status_code == 403
+            wait_until(lambda: "live pages cannot read the database" in gateway.errors.read_text(), what="a warning")
+            for name in ("django_session", "accounting_requestrecord"):
+                database.execute(table.format(f"away_{name}", name))
+            assert gateway.post(ask()).status == 200
+            assert said(page)["count"] == 1
 
 
 def test_several_processes_tell_of_each_others_requests(
