@@ -14,10 +14,13 @@ from gateway_project.pages import django_pages
 
 pages = django_pages()
 
+from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.urls import re_path
 
+from accounting.dashboard.live import TeamEvents, refused_without_database
 from gateway_project.lifespan import Lifespan, live, ready
 from gateway_project.metrics_page import MetricsPage
 from routing.proxy.edge import Gateway
@@ -43,6 +46,15 @@ async def simulated(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await (simulator if settings.GATEWAY_SIMULATOR else pages)(scope, receive, send)
 
 
+async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """A websocket at an address that has none."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+signed_in = AuthMiddlewareStack(TeamEvents.as_asgi())
+team_events = AllowedHostsOriginValidator(refused_without_database(signed_in))  # and no pages of other sites
+
 application = ProtocolTypeRouter(
     {
         "http": URLRouter(
@@ -56,6 +68,7 @@ application = ProtocolTypeRouter(
                 mount(r"", pages),
             ]
         ),
+        "websocket": URLRouter([mount(r"^ws/teams/(?P<team>[^/]{1,63})/$", team_events), mount(r"", nowhere)]),
         "lifespan": Lifespan(get_runtime),
     }
 )

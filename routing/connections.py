@@ -25,6 +25,7 @@ GRACE_SECONDS = 5.0  # after the gateway's own answer to a slow body was due
 QUIET_SECONDS = 1.0  # a connection that was used so recently may be about to be used again
 MOST_DISCARDED = 1024 * 1024  # bytes of a refused request's body that are read, so that the answer can be
 _LATE_HEAD = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_NO_SOCKET = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LARGE_HEAD = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 TOO_MANY = GatewayError(
@@ -93,8 +94,12 @@ class GuardedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
+        """From here on it is another protocol's connection, one of those that count; or none, where it is refused."""
         self._stop_timers()
-        self._in_head = self._in_body = False  # from here on it is another protocol's connection
+        self._in_head = self._in_body = False
+        if isinstance(self.app, Refusal) or self._guard.retiring:
+            self._end_with(_LARGE_HEAD if self._is_large() else _NO_SOCKET)
+            return
         super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:

@@ -31,6 +31,8 @@ READY = b"R"  # over the link, from the process
 DRAIN, HAND_OVER, LEAVE = b"D", b"H", b"X"  # to the process
 BACKLOG = 2048
 LAG_SECONDS = 0.25  # between two looks at how late the event loop is
+SOCKET_MESSAGE_BYTES = 4096  # pages have nothing to say over a websocket
+SOCKET_PING_SECONDS = 20.0  # a page that does not answer a ping for as long, as one that does not read, is cut off
 ENDING_SECONDS = 5  # for requests that were told to end to write their last bytes and records
 
 
@@ -114,6 +116,11 @@ def run_process(application: object, gateway: Callable[[], Drainable], process: 
         application,  # type: ignore[arg-type]
         loop="uvloop",
         http=functools.partial(GuardedConnection, guard),  # type: ignore[arg-type]
+        ws="websockets-sansio",
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=SOCKET_PING_SECONDS,
+        ws_ping_timeout=SOCKET_PING_SECONDS,
+        ws_per_message_deflate=False,  # messages are short, and a compressor for each socket is not
         lifespan="on",
         log_config=None,
         log_level="warning",

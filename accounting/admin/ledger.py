@@ -9,10 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounting.admin.lines import RATES, formula
 from accounting.admin.records import HistoryAdmin, TimeFilter
 from accounting.models import LedgerEntry, RequestRecord
 from accounting.models.ledger import ADJUSTMENT
+from accounting.money.lines import RATES, formula
 from accounting.templatetags.console import dollars, grouped, moment, pill
 from gateway_project.console.paging import seen
 

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from accounting.admin.formula import TIMES
 from accounting.models import Price, UnknownModelPrice
 from accounting.models.prices import FAST_NAMES, LONG_NAMES, TWICE
+from accounting.money.formula import TIMES
 from accounting.money.price_book import RATE_NAMES, number
 from accounting.money.price_store import ONLY, load_price_book, still_unpriced, unknown_price
 from accounting.templatetags.console import day, pill

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounting.admin.formula import formulas, formulas_of
-from accounting.admin.lines import formula, lines_of
 from accounting.models import AuditEvent, RequestRecord
 from accounting.models.ledger import ADJUSTMENT
+from accounting.money.formula import formulas, formulas_of
+from accounting.money.lines import formula, lines_of
 from accounting.templatetags.console import dollars, grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin

@@ -14,9 +14,10 @@ from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthen
 from accounting.api.filters import LedgerFilter
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import LedgerSerializer, RefusalSerializer
-from accounting.api.spreadsheets import AlsoAsCsv, spreadsheet, wants_csv
+from accounting.api.spreadsheets import AlsoAsCsv, wants_csv
 from accounting.models import LedgerEntry
 from accounting.selectors import Viewer, visible_ledger
+from accounting.spreadsheets import spreadsheet
 
 _READ_AT_ONCE = 2000
 _TOKENS = ("tokens_input", "tokens_output", "tokens_cache_read", "tokens_cache_write_5m", "tokens_cache_write_1h")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import events, keys, limits, outcomes, people, usage, views
+from accounting.api import events, keys, limits, outcomes, people, sessions, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -10,6 +10,8 @@ app_name = "api"
 urlpatterns = [
     path("requests/", views.RecordList.as_view(), name="records"),
     path("requests/<str:request_id>/", views.RecordDetail.as_view(), name="record"),
+    path("sessions/", sessions.SessionList.as_view(), name="sessions"),
+    path("sessions/<path:session_id>/", sessions.SessionDetail.as_view(), name="session"),
     path("prices/", views.PriceList.as_view(), name="prices"),
     path("usage/", usage.Usage.as_view(), name="usage"),
     path("usage/focus/", usage.Focus.as_view(), name="focus"),

@@ -3,7 +3,21 @@
 from django.urls import path
 
 from accounting.accounts import profile
-from accounting.dashboard import activity, invitations, key, keys, members, overview, projects, setup, team, usage
+from accounting.dashboard import (
+    activity,
+    invitations,
+    key,
+    keys,
+    members,
+    one_request,
+    overview,
+    projects,
+    requests,
+    sessions,
+    setup,
+    team,
+    usage,
+)
 
 app_name = "dashboard"
 urlpatterns = [
@@ -37,4 +51,8 @@ urlpatterns = [
     path("teams/<str:team>/usage.csv", usage.usage_csv, name="usage_csv"),
     path("usage/", usage.all_usage, name="all_usage"),
     path("usage.csv", usage.all_usage_csv, name="all_usage_csv"),
+    path("teams/<str:team>/requests/", requests.requests, name="requests"),
+    path("teams/<str:team>/requests/<str:request_id>/", one_request.one_request, name="request"),
+    path("teams/<str:team>/sessions/", sessions.session_list, name="sessions"),
+    path("teams/<str:team>/sessions/<path:session>/", sessions.one_session, name="session"),
 ]

@@ -10,6 +10,7 @@ from django.utils import formats, timezone
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from accounting.models import RequestRecord
 from accounting.money.first_bytes import LONGEST
 from accounting.templatetags.console import dollars, milliseconds
 from gateway_project.dashboard.periods import CHOICES
@@ -130,3 +131,9 @@ def chart(name: str, data: dict[str, Any], label: str, kind: str = "bar") -> dic
 def chart_data(data: dict[str, Any], name: str) -> SafeString:
     """The chart's figures as JSON that charts.js finds."""
     return json_script(data, f"{name}-data")
+
+
+@register.filter
+def prompt_tokens(record: RequestRecord) -> int:
+    """All that a request sent: input, and what was read from or written to a cache."""
+    return record.tokens_input + record.tokens_cache_read + record.tokens_cache_write_5m + record.tokens_cache_write_1h

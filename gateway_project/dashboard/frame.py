@@ -117,7 +117,7 @@ def open_team(request: HttpRequest, name: str, place: str) -> TeamPage:
     team = Team.objects.filter(name=name.replace("\x00", "")).first()
     if team is None:
         raise Http404
-    role, standing = _role(user, team)
+    role, standing = standing_in(user, team, own_role(user, team))
     if not role:
         raise Http404
     if standing != "member":
@@ -143,12 +143,16 @@ def render_page(
     return render(request, template, {**(context or {}), "page": page}, status=status)
 
 
-def _role(user: User, team: Team) -> tuple[str, str]:
-    """What the reader may do in the team, and as what; ("", "") for a stranger."""
+def own_role(user: User, team: Team) -> str:
+    """The role that a membership gives; "" without one."""
+    return Membership.objects.filter(user=user, team=team).values_list("role", flat=True).first() or ""
+
+
+def standing_in(user: User, team: Team, own: str) -> tuple[str, str]:
+    """What somebody may do in the team, and as what; ("", "") for a stranger. `own` is the role of their membership."""
     if is_administrator(user):
         return OWNER, "administrator"
-    own = Membership.objects.filter(user=user, team=team).values_list("role", flat=True).first()
-    if own and team.enabled:
+    if own and team.enabled and user.is_active:
         return own, "member"
     return (VIEWER, "auditor") if is_auditor(user) else ("", "")
 

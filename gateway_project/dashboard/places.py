@@ -25,4 +25,6 @@ PLACES: tuple[Place, ...] = (
     Place("activity", _("Activity"), "dashboard:activity", "activity"),
     Place("setup", _("Set-up"), "dashboard:setup", "setup"),
     Place("usage", _("Usage"), "dashboard:usage", "usage"),
+    Place("requests", _("Requests"), "dashboard:requests", "requests"),
+    Place("sessions", _("Sessions"), "dashboard:sessions", "sessions"),
 )

@@ -9,6 +9,7 @@ import pytest
 from tests.deploy.conftest import Nginx, checked, nginx_or_skip, placed
 from tests.fake_provider import Expected, FakeProvider, Gate, reply, stream
 from tests.gateway.bodies import BLOCK, END, START, STOP, STOP_BLOCK, ask, assert_error, delta, encoded
+from tests.gateway.test_live import closed_with, said, signed_in, watch
 from tests.harness import KEYS, Gateway, Template, send, standard_config
 from tests.harness.process import free_port
 from tests.harness.tls import write_certificate
@@ -166,3 +167,13 @@ def test_a_slow_upload_costs_the_gateway_nothing(nginx: Nginx, gateway: Gateway,
         time.sleep(0.1)
         client.send(body[30:])
         assert client.reply().status == 200
+
+
+def test_websockets_of_live_pages_pass(nginx: Nginx, gateway: Gateway) -> None:
+    with watch(gateway, signed_in(gateway), port=nginx.port) as page:
+        with nginx.client() as client:
+            send(client, ask())
+            assert client.reply().status == 200
+        assert said(page)["count"] == 1
+    with watch(gateway, port=nginx.port) as page:
+        assert closed_with(page) == 4404

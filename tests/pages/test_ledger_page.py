@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounting.admin.lines import formula
 from accounting.models import LedgerEntry
+from accounting.money.lines import formula
 from accounting.templatetags.console import dollars
 from tests.pages.conftest import World, make_line
 

@@ -13,6 +13,7 @@ import pytest
 from tests.fake_provider import Expected, FakeProvider, Gate, stream
 from tests.gateway.bodies import BLOCK, END, START, STOP, STOP_BLOCK, ask, delta
 from tests.gateway.load import Load, wait_for
+from tests.gateway.test_live import closed_with, said, signed_in, watch
 from tests.harness import KEYS, Client, Gateway, Template, send, standard_config, wait_until
 from tests.serving.conftest import REDIS, Run
 
@@ -150,6 +151,19 @@ def test_a_rolling_restart_refuses_nothing_and_finishes_streams(several: Several
         wait_until(lambda: not workers(gateway) & before, what="the other one to end, too")
         assert len(workers(gateway)) == 2
         assert gateway.post(ask()).status == 200
+
+
+def test_a_rolling_restart_does_not_wait_for_live_pages(several: Several) -> None:
+    with several() as (gateway, _):
+        assert gateway.process is not None
+        session, before = signed_in(gateway), workers(gateway)
+        with watch(gateway, session) as page:
+            gateway.process.send_signal(signal.SIGHUP)
+            assert closed_with(page) == 1012
+            wait_until(lambda: not workers(gateway) & before, timeout=10, what="the old workers to end")
+        with watch(gateway, session) as page:
+            assert gateway.post(ask()).status == 200
+            assert said(page)["count"] == 1
 
 
 def test_a_rolling_restart_under_load_refuses_and_breaks_nothing(several: Several) -> None:

@@ -5,27 +5,29 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from accounting.models import RequestRecord
 from accounting.money.price_book import number
 from accounting.templatetags.console import dollars, grouped, spaced
 
 KINDS = (
-    ("input", "tokens_input", "input"),
-    ("output", "tokens_output", "output"),
-    ("cache read", "tokens_cache_read", "cache_read"),
-    ("cache write, 5 min", "tokens_cache_write_5m", "cache_write_5m"),
-    ("cache write, 1 h", "tokens_cache_write_1h", "cache_write_1h"),
+    (_("input"), "tokens_input", "input"),
+    (_("cache write, 5 min"), "tokens_cache_write_5m", "cache_write_5m"),
+    (_("cache write, 1 h"), "tokens_cache_write_1h", "cache_write_1h"),
+    (_("cache read"), "tokens_cache_read", "cache_read"),
+    (_("output"), "tokens_output", "output"),
 )
-BANDS = {"long_context": "prices of long prompts", "fast": "prices of fast mode"}
+BANDS = {"long_context": _("prices of long prompts"), "fast": _("prices of fast mode")}
 TIMES = "\N{MULTIPLICATION SIGN}"
-WORDS = {"batch": "batch", "geo": "region"}
+WORDS = {"batch": _("batch"), "geo": _("region")}
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """One product: how many, at which price, what it makes before multipliers."""
 
-    what: str
+    what: Any
     count: str
     price: str
     amount: str
@@ -71,12 +73,16 @@ def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
     if counts.web_searches:
         each = Decimal(str(price.get("web_search_per_1000", "10")))
         amount = each * counts.web_searches / 1000
-        searches = Term("web searches", grouped(counts.web_searches), f"${number(each)} / 1,000", dollars(amount))
+        searches = Term(_("web searches"), grouped(counts.web_searches), f"${number(each)} / 1,000", dollars(amount))
         total += amount
-    since = str(price.get("valid_from") or "")[:10]
-    row = (
-        f"price {price['id']}: {price.get('model', '?')} from {since}" if price.get("id") else "price of unknown models"
-    )
-    if band := BANDS.get(str(price.get("band"))):
-        row += f", {band}"
-    return Formula(title, terms, factors, searches, dollars(total), row, not price.get("id"))
+    return Formula(title, terms, factors, searches, dollars(total), _row(price), not price.get("id"))
+
+
+def _row(price: Mapping[str, Any]) -> str:
+    """Which row of prices it was."""
+    row = str(_("price of unknown models"))
+    if price.get("id"):
+        since = str(price.get("valid_from") or "")[:10]
+        row = _("price {id}: {model} from {since}").format(id=price["id"], model=price.get("model", "?"), since=since)
+    band = BANDS.get(str(price.get("band")))
+    return f"{row}, {band}" if band else row
