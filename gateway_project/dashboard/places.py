@@ -16,4 +16,7 @@ class Place:
     icon: str
 
 
-PLACES: tuple[Place, ...] = (Place("overview", _("Overview"), "dashboard:overview", "overview"),)
+PLACES: tuple[Place, ...] = (
+    Place("overview", _("Overview"), "dashboard:overview", "overview"),
+    Place("budgets", _("Budgets and limits"), "dashboard:budgets", "budgets"),
+)
