@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import limits, usage, views
+from accounting.api import limit_details, limits, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -15,6 +15,9 @@ urlpatterns = [
     path("usage/focus/", usage.Focus.as_view(), name="focus"),
     path("ledger/", LedgerList.as_view(), name="ledger"),
     path("budgets/", limits.BudgetList.as_view(), name="budgets"),
+    path("budgets/<int:pk>/", limit_details.BudgetDetail.as_view(), name="budget"),
+    path("rate-limits/", limit_details.RateLimitList.as_view(), name="rate_limits"),
+    path("rate-limits/<int:pk>/", limit_details.RateLimitDetail.as_view(), name="rate_limit"),
     path("budget-requests/", limits.BudgetRequestList.as_view(), name="budget_requests"),
     path("budget-requests/<int:pk>/decide/", limits.BudgetRequestDecision.as_view(), name="budget_request_decision"),
     path(

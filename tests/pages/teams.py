@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.test import Client
 
@@ -44,22 +45,23 @@ def add_people(world: World) -> TeamWorld:
         change.save(project)
         other_key, _secret = create_key(change, project, "theirs")
         budgets = {"team": world.budget}
-        for name, fields in {
+        rows: dict[str, dict[str, Any]] = {
             "organization": {"scope": "organization"},
             "project": {"scope": "project", "project": world.project, "model": "claude-opus-*", "soft": [80]},
             "key": {"scope": "key", "key": world.key, "tag": "a=b", "period": "total"},
             "user": {"scope": "user", "user": people["sam"]},
             "other": {"scope": "key", "key": other_key},
-        }.items():
+        }
+        for name, fields in rows.items():
             budgets[name] = Budget(**{"period": "day", "amount": Decimal(100), **fields})
             change.save(budgets[name])
     return TeamWorld(world, people, budgets, other_key)
 
 
-def spend(dollars: str, name: str = "req_spent", **fields: object) -> None:
+def spend(dollars: str, name: str = "req_spent") -> None:
     """A served request of the team that cost this, in records, ledger and sums."""
     cost = Decimal(dollars)
-    values = {"team": "platform", "project": "default", "key": "ci", "alias": "sonnet", "provider": "main", **fields}
     line = Line(0, "usage", 0, "main", "claude-a", cost_usd=cost)
-    entry = Entry(name, time.time(), outcome="served", status=200, lines=[line], cost_usd=cost, **values)  # type: ignore[arg-type]
+    entry = Entry(name, time.time(), team="platform", project="default", key="ci", lines=[line], cost_usd=cost)
+    entry.alias, entry.provider, entry.outcome, entry.status = "sonnet", "main", "served", 200
     store_records([entry])
