@@ -115,3 +115,17 @@ def database(folder: Path) -> dict[str, Any]:
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 60
     return config
+
+
+def mail() -> dict[str, Any]:
+    """Django's settings for `EMAIL_URL`; nothing when mail is not configured."""
+    url = read("EMAIL_URL")
+    if not url:
+        return {}
+    if not url.startswith(("smtp://", "smtp+tls://", "smtp+ssl://", "smtps://", "consolemail://", "filemail://")):
+        raise UnusableSetting("EMAIL_URL: must begin with smtp://, smtp+tls:// or smtp+ssl://")
+    try:
+        config: dict[str, Any] = dict(environ.Env.email_url_config(url))
+    except (ValueError, KeyError, environ.ImproperlyConfigured) as error:
+        raise UnusableSetting(f"EMAIL_URL: {error}") from error
+    return config

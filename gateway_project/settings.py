@@ -7,6 +7,7 @@ from gateway_project.environment import (
     UnusableSetting,
     data_directory,
     database,
+    mail,
     read,
     read_flag,
     read_integer,
@@ -140,6 +141,23 @@ LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/accounts/login/"
 
+_MAIL = mail()
+GATEWAY_MAIL = bool(_MAIL)  # whether mail can be sent at all
+EMAIL_BACKEND = _MAIL.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST = _MAIL.get("EMAIL_HOST") or "localhost"
+EMAIL_PORT = _MAIL.get("EMAIL_PORT") or (
+    465 if _MAIL.get("EMAIL_USE_SSL") else 587 if _MAIL.get("EMAIL_USE_TLS") else 25
+)
+EMAIL_HOST_USER = _MAIL.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _MAIL.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _MAIL.get("EMAIL_FILE_PATH") or None
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = read("GATEWAY_MAIL_FROM", "gateway@localhost")
+# For tests: webhooks may go to private addresses, and without TLS.
+GATEWAY_WEBHOOK_ALLOW_PRIVATE = read_flag("GATEWAY_WEBHOOK_ALLOW_PRIVATE", default=False)
+
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -167,6 +185,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {  # choices that several tables call `kind`
+        "AlertKindEnum": "accounting.models.AlertRule.Kind",
+        "AlertDestinationKindEnum": "accounting.models.AlertDestination.Kind",
+        "LedgerKindEnum": "accounting.models.LedgerEntry.Kind",
+    },
 }
 
 LOGGING = logging_settings(

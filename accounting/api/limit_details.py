@@ -8,7 +8,6 @@ from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.exceptions import NotFound
@@ -49,7 +48,7 @@ class RateLimitFilter(django_filters.FilterSet):
     patch=extend_schema(
         request=GivenBudgetSerializer, responses={200: BudgetSerializer, 400: BAD, 409: STALE, **REFUSALS}
     ),
-    delete=extend_schema(request=None, responses={204: OpenApiResponse(OpenApiTypes.NONE, "Deleted."), **REFUSALS}),
+    delete=extend_schema(request=None, responses={204: OpenApiResponse(None, "Deleted."), **REFUSALS}),
 )
 class BudgetDetail(ForParty):
     """One budget as it stands; who may set it changes or deletes it."""
@@ -112,7 +111,7 @@ class RateLimitList(ForParty):
     patch=extend_schema(
         request=GivenRateLimitSerializer, responses={200: RateLimitSerializer, 400: BAD, 409: STALE, **REFUSALS}
     ),
-    delete=extend_schema(request=None, responses={204: OpenApiResponse(OpenApiTypes.NONE, "Deleted."), **REFUSALS}),
+    delete=extend_schema(request=None, responses={204: OpenApiResponse(None, "Deleted."), **REFUSALS}),
 )
 class RateLimitDetail(ForParty):
     """One rate limit; who may set it changes or deletes it."""

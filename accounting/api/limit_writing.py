@@ -17,7 +17,7 @@ _NONE = "There is none, or not for this account."
 _RAISE = {"amount": "raise_amount", "until": "raise_until", "reason": "raise_reason"}
 
 
-class TargetSerializer(serializers.Serializer[Any]):
+class LimitTargetSerializer(serializers.Serializer[Any]):
     """What a limit is for; `id` is left out for the organization."""
 
     type = serializers.ChoiceField(choices=list(SCOPES))
@@ -25,7 +25,7 @@ class TargetSerializer(serializers.Serializer[Any]):
 
 
 class _LimitSerializer(serializers.Serializer[Any]):
-    scope = TargetSerializer(required=False)
+    scope = LimitTargetSerializer(required=False)
     model = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=200)
     tag = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=264)
     version = serializers.IntegerField(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounting.api import limit_details, limits, usage, views
+from accounting.api import alerts, limit_details, limits, usage, views
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -23,6 +23,17 @@ urlpatterns = [
     path(
         "budget-requests/<int:pk>/withdraw/", limits.BudgetRequestWithdrawal.as_view(), name="budget_request_withdrawal"
     ),
+    path("alert-rules/", alerts.AlertRuleList.as_view(), name="alert_rules"),
+    path("alert-rules/<int:pk>/", alerts.AlertRuleDetail.as_view(), name="alert_rule"),
+    path("alert-destinations/", alerts.AlertDestinationList.as_view(), name="alert_destinations"),
+    path("alert-destinations/<int:pk>/", alerts.AlertDestinationDetail.as_view(), name="alert_destination"),
+    path("alert-destinations/<int:pk>/test/", alerts.AlertDestinationTest.as_view(), name="alert_destination_test"),
+    path(
+        "alert-destinations/<int:pk>/rotate/",
+        alerts.AlertDestinationRotation.as_view(),
+        name="alert_destination_rotation",
+    ),
+    path("alert-deliveries/", alerts.AlertDeliveryList.as_view(), name="alert_deliveries"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
 ]

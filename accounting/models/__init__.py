@@ -1,5 +1,6 @@
 """The tables of accounting: one file per group of nouns."""
 
+from accounting.models.alerting import AlertDelivery, AlertDestination, AlertEvent, AlertRule, AlertTurn
 from accounting.models.asking import BudgetAlert, BudgetRequest
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, VirtualKey
@@ -19,6 +20,11 @@ from accounting.models.rollups import (
 )
 
 __all__ = [
+    "AlertDelivery",
+    "AlertDestination",
+    "AlertEvent",
+    "AlertRule",
+    "AlertTurn",
     "ApiToken",
     "AuditEvent",
     "Budget",

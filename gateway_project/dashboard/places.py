@@ -19,4 +19,5 @@ class Place:
 PLACES: tuple[Place, ...] = (
     Place("overview", _("Overview"), "dashboard:overview", "overview"),
     Place("budgets", _("Budgets and limits"), "dashboard:budgets", "budgets"),
+    Place("alerts", _("Alerts"), "dashboard:alerts", "alerts"),
 )
