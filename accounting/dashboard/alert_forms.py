@@ -1,5 +1,6 @@
 """Forms about alerts: rules and destinations."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -44,7 +45,7 @@ class RuleForm(VersionedForm):
             field.required = default is not None
             field.widget.attrs |= {"min": least, "max": most}
             if not rule.pk:
-                self.initial.setdefault(name, default)
+                self.initial[name] = default
         if rule.kind == AlertRule.Kind.BUDGET_THRESHOLD:
             self.fields["percent"].help_text = _("Only soft limits of at least so many per cent; empty for all.")
         choices = choices_of(rule.team)
@@ -52,6 +53,8 @@ class RuleForm(VersionedForm):
         field.allow({each.pk: f"{each.name} ({each.where})" for each in choices})
         if not choices:
             field.help_text = _("There is no destination yet; alerts are listed all the same.")
+        if rule.pk:
+            self.initial["shown"] = json.dumps(self._current())  # as chosen among these destinations
 
 
 class DestinationForm(VersionedForm):
