@@ -6,7 +6,7 @@ from smtplib import SMTPException
 from django.conf import settings
 from django.core.mail import EmailMessage
 
-NOT_CONFIGURED = "No mail is configured on this gateway (EMAIL_URL)."
+NOT_CONFIGURED = "no mail is configured on this gateway (EMAIL_URL)"
 
 
 def mail_is_configured() -> bool:

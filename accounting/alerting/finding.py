@@ -6,11 +6,13 @@ Everything here is bounded: so many budgets, keys and models, and so many of the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
 
 from accounting.limits.shown import ShownBudget, show_budgets
+from accounting.limits.terms import nano_of
 from accounting.limits.wording import money
 from accounting.models import (
     AlertEvent,
@@ -72,7 +74,7 @@ def _thresholds(rule: AlertRule, now: datetime) -> list[Found]:
 
 def _threshold(row: BudgetAlert) -> Found:
     where = row.budget.where()
-    text = f"${row.spent:,.2f} of ${row.limit:,.2f} were spent; the soft limit is {row.threshold} %."
+    text = f"{_dollars(row.spent)} of {_dollars(row.limit)} were spent; the soft limit is {row.threshold} %."
     details = {"budget": row.budget_id, "threshold": row.threshold, "spent": str(row.spent), "limit": str(row.limit)}
     title = f"The budget of {_named(where)} has reached {row.threshold} %"
     return Found(f"soft:{row.pk}", title, text, f"budgets/{row.budget_id}/", details)
@@ -87,13 +89,18 @@ def _used_up(rule: AlertRule, now: datetime) -> list[Found]:
 
 def _used(shown: ShownBudget) -> Found:
     row, standing = shown.row, shown.standing
-    spent, limit = money(standing.spent), money(standing.limit)
+    spent, limit = _dollars(shown.spent), _dollars(shown.limit)
     what = "Requests are refused" if row.hard else "Nothing is refused; it only counts"
     end = f" until {shown.ends:%Y-%m-%d %H:%M} UTC" if shown.ends and row.hard else ""
     text = f"{spent} of {limit} were spent. {what}{end}."
     details = {"budget": row.pk, "spent": str(shown.spent), "limit": str(shown.limit), "hard": row.hard}
     key = f"used:{row.pk}:{standing.line.period.start}:{standing.limit}"
     return Found(key, f"The budget of {_named(row.where())} is used up", text, f"budgets/{row.pk}/", details)
+
+
+def _dollars(amount: Decimal) -> str:
+    """To the cent; less than a dollar to the last digit."""
+    return f"${amount:,.2f}" if amount >= 1 else money(nano_of(amount))
 
 
 def _named(where: str) -> str:

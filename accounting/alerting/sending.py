@@ -49,6 +49,8 @@ def send_due(now: datetime) -> int:
     for _batch in range(MOST_BATCHES):
         waiting = AlertDelivery.objects.filter(state=AlertDelivery.State.WAITING, next_at__lte=now)
         due = list(waiting.select_related("event").order_by("next_at")[:AT_ONCE])
+        if not due:
+            break
         claimed = [row for row in due if claim(row, now)]
         messages = [message for row in claimed if (message := _message(row, now)) is not None]
         with ThreadPoolExecutor(AT_ONCE) as pool:

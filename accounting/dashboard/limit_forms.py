@@ -148,7 +148,7 @@ class BudgetForm(LimitForm):
         names = ("day", "week", "month", "quarter", "total")
         period.choices = list(zip(names, words, strict=True))
         if not self.instance.pk:
-            self.initial.setdefault("period", "month")
+            self.initial["period"] = "month"
             for name in ("raise_amount", "raise_until", "raise_reason"):
                 del self.fields[name]
 

@@ -1,5 +1,6 @@
 """How limits read on the dashboard (`{% load limits %}`)."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -7,9 +8,18 @@ from django.utils.translation import gettext as _
 
 from accounting.limits.shown import ShownBudget, ShownRate
 from accounting.models.limits import Scoped, scope_name
+from accounting.templatetags.console import dollars
 
 register = template.Library()
 _WIDTH = 1000  # of a bar, in its own units
+
+
+@register.filter
+def cents(value: Decimal | None) -> str:
+    """Money to the cent, and small sums to two digits that say something: $24.34, $0.0016."""
+    if value is None or value >= 1 or value == 0:
+        return dollars(None if value is None else value.quantize(Decimal("0.01")))
+    return dollars(value.quantize(Decimal(1).scaleb(value.adjusted() - 1)))
 
 
 @register.filter

@@ -84,7 +84,7 @@ def test_mail_goes_to_every_address(office: Office, settings: Settings) -> None:
 @ONCE
 def test_without_mail_it_is_said_that_there_is_none(office: Office) -> None:
     row = send_test(office.mail("olga@example.org"), NOW)
-    assert (row.state, row.last["error"]) == ("failed", "No mail is configured on this gateway (EMAIL_URL).")
+    assert (row.state, row.last["error"]) == ("failed", "no mail is configured on this gateway (EMAIL_URL)")
 
 
 @ONCE

@@ -16,6 +16,7 @@ from accounting.limits.refusal import budget_reached
 from accounting.limits.samples import budget_sample
 from accounting.limits.shown import show_budgets
 from accounting.models import AuditEvent, Budget, BudgetRequest, RateLimit
+from accounting.templatetags.limits import cents
 from routing.formats.errors import render_error
 from routing.proxy.limit_answers import refused
 from tests.pages.conftest import World, signed_in
@@ -45,6 +46,20 @@ def ask(team: TeamWorld, who: str = "sam", budget: str = "team", **fields: Any) 
     return team.as_(who).post(f"{BUDGETS}{team.budgets[budget].pk}/ask/", body)
 
 
+@pytest.mark.parametrize(
+    ("amount", "written"),
+    [
+        ("24.339907455", "$24.34"),
+        ("4975.660092545", "$4,975.66"),
+        ("0.00163", "$0.0016"),
+        ("0", "$0.00"),
+        ("0.5", "$0.50"),
+    ],
+)
+def test_sums_read_to_the_cent_and_small_ones_are_not_nothing(amount: str, written: str) -> None:
+    assert cents(Decimal(amount)) == written
+
+
 class TestReading:
     def test_everything_that_applies_is_listed_and_nothing_else(self, team: TeamWorld) -> None:
         text = shown(team.as_("sam").get(BUDGETS))
@@ -57,7 +72,7 @@ class TestReading:
         spend("300")
         page = team.as_("sam").get(BUDGETS).content.decode()
         assert "60 % used: $300.00 of $500.00" in page
-        assert page.count('class="mark passed"') == 1  # 50 % is reached, 80 % is not
+        assert page.count('class="soft passed"') == 1  # 50 % is reached, 80 % is not
         assert "50 % reached" in page
 
     def test_a_raise_and_its_reason_are_explained(self, team: TeamWorld) -> None:
