@@ -28,6 +28,7 @@ from gateway_project.networks import is_public
 SECRET_MARK = "whsec_"  # noqa: S105 - what secrets begin with
 SECONDS = 10.0  # for everything after the name is resolved
 MOST_READ = 4096  # bytes of an answer
+MOST_ADDRESSES, SHORT = 3, 3.0  # of a name, that are tried; seconds for each but the last
 GONE = 410
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -123,8 +124,8 @@ def _sentence(error: Exception) -> str:
 def _post(url: SplitResult, headers: Mapping[str, str], body: bytes, resolve: Resolve, seconds: float) -> int:
     secure = url.scheme == "https"
     port = url.port or (443 if secure else 80)
-    address = _checked(url.hostname or "", port, resolve)
-    connection = _Pinned(url.hostname or "", port, address, secure=secure, timeout=seconds)
+    addresses = _checked(url.hostname or "", port, resolve)
+    connection = _Pinned(url.hostname or "", port, addresses, secure=secure, timeout=seconds)
     deadline = threading.Timer(seconds, connection.cut)  # whoever answers drop by drop does not hold a thread
     deadline.daemon = True
     deadline.start()
@@ -140,22 +141,41 @@ def _post(url: SplitResult, headers: Mapping[str, str], body: bytes, resolve: Re
 
 
 class _Pinned(http.client.HTTPConnection):
-    """Connects to one address, whatever the name means by then; TLS is checked against the name."""
+    """Connects to the first of these addresses that answers, whatever the name means by then; TLS is checked against the
+    name."""
 
-    def __init__(self, host: str, port: int, address: str, *, secure: bool, timeout: float) -> None:
+    def __init__(self, host: str, port: int, addresses: Sequence[str], *, secure: bool, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
-        self._address = address
+        self._addresses = addresses
         self._secure = secure
         self._raw: socket.socket | None = None
+        self._over = False
         self.default_port = 443 if secure else 80
 
     def connect(self) -> None:
-        raw: Any = socket.create_connection((self._address, self.port), self.timeout)
+        raw: Any = self._connected()
         self._raw = raw
-        self.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=self.host) if self._secure else raw
+        self.sock = raw
+        if self._over:
+            raise TimeoutError
+        if self._secure:
+            context = ssl.create_default_context()
+            # The handshake comes after the socket is known to `cut`, which may have to end it.
+            self.sock = context.wrap_socket(raw, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock.do_handshake()
+
+    def _connected(self) -> socket.socket:
+        *others, last = self._addresses
+        for address in others:
+            try:
+                return socket.create_connection((address, self.port), min(SHORT, self.timeout or SHORT))
+            except OSError:
+                continue  # a machine without IPv6, say
+        return socket.create_connection((last, self.port), self.timeout)
 
     def cut(self) -> None:
         """From another thread: whatever waits on the socket fails at once."""
+        self._over = True
         for each in (self.sock, self._raw):
             if each is not None:
                 try:
@@ -164,8 +184,8 @@ class _Pinned(http.client.HTTPConnection):
                     pass
 
 
-def _checked(host: str, port: int, resolve: Resolve) -> str:
-    """An address of this host that may be sent to. Raises OSError."""
+def _checked(host: str, port: int, resolve: Resolve) -> list[str]:
+    """The addresses of this host that may be sent to, the first few. Raises OSError."""
     found = resolve(host, port)
     if settings.GATEWAY_WEBHOOK_ALLOW_PRIVATE:
         allowed = list(found)
@@ -173,7 +193,7 @@ def _checked(host: str, port: int, resolve: Resolve) -> str:
         allowed = [each for each in found if is_public(ipaddress.ip_address(each.partition("%")[0]))]
     if not allowed:
         raise OSError(f"{host} leads to no public address; webhooks go to public ones only")
-    return allowed[0]
+    return allowed[:MOST_ADDRESSES]
 
 
 def _resolved(host: str, port: int) -> list[str]:

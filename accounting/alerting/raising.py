@@ -36,7 +36,9 @@ def look(now: datetime) -> list[AlertEvent]:
 
 def claim_turn(name: str, every: timedelta, now: datetime) -> bool:
     """Whether it is this process's turn, by one conditional UPDATE."""
-    AlertTurn.objects.get_or_create(name=name, defaults={"until": datetime.fromtimestamp(0, now.tzinfo)})
+    turn, _made = AlertTurn.objects.get_or_create(name=name, defaults={"until": datetime.fromtimestamp(0, now.tzinfo)})
+    if turn.until > now:
+        return False  # as mostly: without a write
     return bool(AlertTurn.objects.filter(name=name, until__lte=now).update(until=now + every))
 
 

@@ -1,14 +1,17 @@
 """Webhooks: signed as the standard says, to public addresses only, with an end in time."""
 
 import socket
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
 from gateway_project.crypto import Secret
 from gateway_project.webhooks import check_url, new_webhook_secret, send_webhook, sign
-from tests.alerts.receiver import Receiver
+from tests.alerts.receiver import Receiver, receiver
+from tests.harness.tls import write_certificate
 
 # The example of the standard's own libraries (standard-webhooks, 2026-08).
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -79,6 +82,35 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     outcome = send_webhook("https://hooks.example.com/x", SECRET, ID, BODY, resolve=resolve)
     assert (asked, connected) == (["hooks.example.com"], [("93.184.216.34", 443)])
     assert not outcome.ok
+
+
+def test_of_several_addresses_the_first_that_answers_is_used(inbox: Receiver) -> None:
+    url = inbox.url.replace("127.0.0.1", "hooks.example.com")
+    outcome = send_webhook(url, SECRET, ID, BODY, resolve=leads_to("127.77.0.1", "127.0.0.1"))  # type: ignore[arg-type]
+    assert outcome.ok
+
+
+def test_over_tls_the_name_is_what_counts(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.GATEWAY_WEBHOOK_ALLOW_PRIVATE = True
+    certificate = write_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with receiver(context) as inbox:
+        assert "TLS failed" in send_webhook(inbox.url, SECRET, ID, BODY).error  # nobody vouches for it
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert send_webhook(inbox.url, SECRET, ID, BODY).ok
+        other = inbox.url.replace("127.0.0.1", "hooks.example.com")
+        outcome = send_webhook(other, SECRET, ID, BODY, resolve=leads_to("127.0.0.1"))  # type: ignore[arg-type]
+        assert "TLS failed" in outcome.error
+        assert len(inbox.received) == 1
+
+
+def test_a_handshake_that_never_ends_is_cut_off(settings: Settings) -> None:
+    settings.GATEWAY_WEBHOOK_ALLOW_PRIVATE = True
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        outcome = send_webhook(f"https://127.0.0.1:{silent.getsockname()[1]}/", SECRET, ID, BODY, seconds=0.3)
+    assert not outcome.ok
+    assert outcome.duration_ms < 5000
 
 
 def test_literal_and_hidden_private_addresses_are_refused_on_sending(inbox: Receiver, settings: Settings) -> None:

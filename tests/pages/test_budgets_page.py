@@ -113,6 +113,13 @@ class TestReading:
         for who, budget in (("olga", "other"), ("olga", "user"), ("sam", "other")):
             assert team.as_(who).get(f"{BUDGETS}{team.budgets[budget].pk}/").status_code == 404
 
+    def test_rate_limits_ask_the_database_a_few_times(
+        self, team: TeamWorld, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        client = team.as_("adam")
+        with django_assert_max_num_queries(15):
+            assert client.get(LIMITS).status_code == 200
+
     @pytest.mark.parametrize("path", ["", "requests/", "{team}/"])
     def test_pages_ask_the_database_a_few_times(
         self, team: TeamWorld, django_assert_max_num_queries: DjangoAssertNumQueries, path: str
