@@ -142,6 +142,16 @@ def test_the_address_of_a_webhook_is_for_those_who_set_it(team: TeamWorld) -> No
     assert "secret-path" in team.as_("adam").get(f"{DESTINATIONS}{hook.pk}/").content.decode()
 
 
+def test_the_console_lists_what_was_raised_for_all(team: TeamWorld, inbox: Receiver) -> None:
+    new_hook(team, inbox.url)
+    new_rule(team, destinations=[str(AlertDestination.objects.get().pk)])
+    raise_alert(AlertRule.objects.get(), Found("k", "Many fail", "3 of 4.", "requests/"), NOW)
+    for who in ("ada", "audrey"):
+        text = shown(team.as_(who).get("/admin/accounting/alertevent/"))
+        assert "Many fail" in text
+        assert "hook: waiting" in text
+
+
 def test_what_was_raised_is_listed_with_how_sending_goes(team: TeamWorld, inbox: Receiver) -> None:
     new_hook(team, inbox.url)
     new_rule(team, destinations=[str(AlertDestination.objects.get().pk)])
