@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from accounting.access.patterns import matches as matches
+from gateway_project.networks import is_public as is_public
 
 LEAST_CHECK_INTERVAL = 5  # seconds
 RETRYABLE: tuple[str | int, ...] = ("connect", "timeout", 429, 500, 502, 503, 504, 529)
@@ -59,19 +60,6 @@ def check_credential(kind: str, values: Mapping[str, Any], provider_format: str)
         if name != "json" and any(ord(char) < 33 or ord(char) > 126 for char in value):
             return f"{name} has a space, a line break or a character that no header can carry."
     return ""
-
-
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an upstream may be there without leave: not loopback, private, link-local, metadata, multicast, reserved."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        return is_public(mapped)
-    sixtofour = getattr(address, "sixtofour", None)
-    if sixtofour is not None and not is_public(sixtofour):
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address in ipaddress.ip_network("64:ff9b::/96"):
-        return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return address.is_global and not address.is_multicast
 
 
 def check_address(base_url: str, *, allow_private: bool) -> str:

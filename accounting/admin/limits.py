@@ -1,12 +1,9 @@
 """Limits in the console: budgets with what is spent of them now, rate limits, what the organization has chosen."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -20,41 +17,11 @@ from accounting.limits.terms import dollars_of
 from accounting.models import Budget, BudgetAlert, BudgetRequest, OrganizationSettings, RateLimit
 from accounting.templatetags.console import moment, pill
 from gateway_project.console.editing import ConsoleAdmin
+from gateway_project.console.fields import DollarsField, PercentagesField
 from gateway_project.console.forms import VersionedForm
 
 _OWNERS = ("team", "project", "user", "key")
 _LABELS = {name: name.capitalize() for name in _OWNERS}
-
-
-class DollarsField(forms.DecimalField):
-    """An amount without zeros that say nothing."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_digits=30, decimal_places=12, **kwargs)
-
-    def prepare_value(self, value: Any) -> Any:
-        return f"{value.normalize():f}" if isinstance(value, Decimal) and value.is_finite() else value
-
-
-class PercentagesField(forms.CharField):
-    """Whole percentages, with commas between: 50, 80."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(str(each) for each in value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return value
-        parts = [part.strip(" %") for part in (super().to_python(value) or "").split(",") if part.strip()]
-        if not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
-            raise ValidationError("Write whole percentages with commas between, such as 50, 80.")
-        return [int(part) for part in parts]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(self.to_python(initial) != self.to_python(data))
-        except ValidationError:
-            return True
 
 
 class BudgetForm(VersionedForm):

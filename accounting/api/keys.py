@@ -29,7 +29,7 @@ from accounting.api.key_serializers import (
     SwitchSerializer,
     key_entry,
 )
-from accounting.api.limits import KnownParty
+from accounting.api.parties import KnownParty
 from accounting.api.serializers import RefusalSerializer
 from accounting.audit.changes import Actor, ChangeSet, StaleVersion, changing
 from accounting.keyring.orders import issue, revise, revoke, rotate, switch

@@ -3,6 +3,7 @@
 # rest_framework's fields are declared, not typed
 # mypy: disable-error-code="misc, assignment"
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -11,10 +12,11 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounting.limits.asking import APPROVE, CHANGE, REFUSE, visible_budgets
-from accounting.limits.loading import scope_of
-from accounting.limits.standing import BudgetStanding
+from accounting.limits.loading import budget_terms, organization_terms, scope_of
+from accounting.limits.shown import ShownRate
+from accounting.limits.standing import BudgetStanding, standings
 from accounting.limits.terms import ORGANIZATION, dollars_of
-from accounting.models import Budget, BudgetRequest
+from accounting.models import Budget, BudgetRequest, OrganizationSettings
 from accounting.models.limits import Scoped
 
 
@@ -59,6 +61,21 @@ class BudgetSerializer(serializers.Serializer[Any]):
     soft = serializers.ListField(child=serializers.IntegerField())
     carry_over = serializers.BooleanField()
     temporary_raise = RaiseSerializer(allow_null=True)
+    version = serializers.IntegerField()
+
+
+class RateLimitSerializer(serializers.Serializer[Any]):
+    """A rate limit; `used` is what counts towards it now, null where this server has no counters."""
+
+    id = serializers.IntegerField()
+    scope = ScopeSerializer()
+    model = serializers.CharField(allow_null=True)
+    tag = serializers.CharField(allow_null=True)
+    kind = serializers.CharField()
+    amount = serializers.IntegerField()
+    used = serializers.IntegerField(allow_null=True)
+    remaining = serializers.IntegerField(allow_null=True)
+    version = serializers.IntegerField()
 
 
 class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
@@ -152,4 +169,28 @@ def budget_entry(row: Budget, standing: BudgetStanding) -> dict[str, Any]:
         "temporary_raise": {"amount": plain(row.raise_amount), "until": row.raise_until, "reason": row.raise_reason}
         if raised and row.raise_amount is not None
         else None,
+        "version": row.version,
+    }
+
+
+def budget_entries(rows: Sequence[Budget]) -> Any:
+    """Budgets as they stand, in their order."""
+    organization = organization_terms(OrganizationSettings.objects.first())
+    found = standings(list(budget_terms(rows, organization)))
+    entries = [budget_entry(row, standing) for row, standing in zip(rows, found, strict=True)]
+    return BudgetSerializer(entries, many=True).data
+
+
+def rate_entry(shown: ShownRate) -> dict[str, Any]:
+    row = shown.row
+    return {
+        "id": row.pk,
+        "scope": scope_entry(row),
+        "model": row.model or None,
+        "tag": row.tag or None,
+        "kind": row.kind,
+        "amount": row.amount,
+        "used": shown.used,
+        "remaining": shown.remaining,
+        "version": row.version,
     }

@@ -37,6 +37,10 @@ WRITING = {
 }
 
 
+REFUSALS = {status: WRITING[status] for status in (401, 403, 404)}
+STALE = WRITING[409]
+
+
 class Conflict(APIException):
     """Somebody else was faster."""
 
@@ -80,6 +84,10 @@ class PartyView(generics.GenericAPIView[Any]):
         final = super().finalize_response(request, response, *args, **kwargs)
         final["Cache-Control"] = "private, no-store"
         return final
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = super().get_serializer_context()
+        return dict(context) if getattr(self, "swagger_fake_view", False) else {**context, "party": self.party}
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, Refused):

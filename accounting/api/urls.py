@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from accounting.api import events, keys, limits, outcomes, people, sessions, usage, views
+from accounting.api import (
+    alerts,
+    events,
+    keys,
+    limit_details,
+    limits,
+    outcomes,
+    people,
+    sessions,
+    usage,
+    views,
+)
 from accounting.api import schema as schema
 from accounting.api.ledger import LedgerList
 
@@ -19,6 +30,9 @@ urlpatterns = [
     path("usage/outcomes/", outcomes.Outcomes.as_view(), name="outcomes"),
     path("ledger/", LedgerList.as_view(), name="ledger"),
     path("budgets/", limits.BudgetList.as_view(), name="budgets"),
+    path("budgets/<int:pk>/", limit_details.BudgetDetail.as_view(), name="budget"),
+    path("rate-limits/", limit_details.RateLimitList.as_view(), name="rate_limits"),
+    path("rate-limits/<int:pk>/", limit_details.RateLimitDetail.as_view(), name="rate_limit"),
     path("budget-requests/", limits.BudgetRequestList.as_view(), name="budget_requests"),
     path("budget-requests/<int:pk>/decide/", limits.BudgetRequestDecision.as_view(), name="budget_request_decision"),
     path(
@@ -37,6 +51,17 @@ urlpatterns = [
     path("keys/<int:pk>/rotate/", keys.KeyRotation.as_view(), name="key_rotation"),
     path("keys/<int:pk>/revoke/", keys.KeyRevocation.as_view(), name="key_revocation"),
     path("keys/<int:pk>/disable/", keys.KeySwitch.as_view(), name="key_switch"),
+    path("alert-rules/", alerts.AlertRuleList.as_view(), name="alert_rules"),
+    path("alert-rules/<int:pk>/", alerts.AlertRuleDetail.as_view(), name="alert_rule"),
+    path("alert-destinations/", alerts.AlertDestinationList.as_view(), name="alert_destinations"),
+    path("alert-destinations/<int:pk>/", alerts.AlertDestinationDetail.as_view(), name="alert_destination"),
+    path("alert-destinations/<int:pk>/test/", alerts.AlertDestinationTest.as_view(), name="alert_destination_test"),
+    path(
+        "alert-destinations/<int:pk>/rotate/",
+        alerts.AlertDestinationRotation.as_view(),
+        name="alert_destination_rotation",
+    ),
+    path("alert-deliveries/", alerts.AlertDeliveryList.as_view(), name="alert_deliveries"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
 ]

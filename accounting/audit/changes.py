@@ -26,6 +26,8 @@ _REVISIONS: Mapping[str, str] = {"accounting": Revision.DIRECTORY, "routing": Re
 _OWN_REVISIONS: Mapping[str, str] = {  # of single tables, so that a change of them reloads nothing else
     "accounting.Price": Revision.PRICES,
     "accounting.UnknownModelPrice": Revision.PRICES,
+    "accounting.AlertRule": "",  # in no picture
+    "accounting.AlertDestination": "",
 }
 
 
@@ -110,7 +112,8 @@ class ChangeSet:
         for event in events:
             event.save()
         for row, event in zip(ours, events, strict=True):
-            self._touch(_revision_of(row), event)
+            if revision := _revision_of(row):
+                self._touch(revision, event)
 
     def note(self, action: str, instance: models.Model, changes: Mapping[str, Any] | None = None) -> None:
         """Records something that happened to a row without changing its fields (`tested`, `exported`)."""
@@ -204,7 +207,7 @@ def changing(actor: Actor) -> Iterator[ChangeSet]:
 
 def _revision_of(row: models.Model) -> str:
     """The name of the revision that grows with changes of this row; "" if none does."""
-    return _OWN_REVISIONS.get(row._meta.label) or _REVISIONS.get(row._meta.app_label, "")
+    return _OWN_REVISIONS.get(row._meta.label, _REVISIONS.get(row._meta.app_label, ""))
 
 
 def _write(instance: models.Model, **options: Any) -> None:

@@ -20,7 +20,20 @@ else:
 MASK = "***"
 CHANGED = "*** (changed)"
 _PARENTS = ("project", "team", "route")
-_BOOKKEEPING = frozenset({"version", "created_at", "updated_at", "last_login", "last_seen", "date_joined"})
+_BOOKKEEPING = frozenset(
+    {
+        "version",
+        "created_at",
+        "updated_at",
+        "last_login",
+        "last_seen",
+        "date_joined",
+        "delivered_at",
+        "failing_since",
+        "delivery_failures",
+        "delivery_error",
+    }
+)
 
 
 def kept_fields(model: type[models.Model]) -> list[AnyField]:

@@ -71,11 +71,16 @@ def visible_requests(party: Party) -> "QuerySet[BudgetRequest]":
     return requests.filter(budget__in=visible_budgets(party).order_by()).order_by("-id")
 
 
+def may_ask(party: Party, budget: Budget) -> bool:
+    """Whether somebody may ask for more of a budget: members of its team, whoever it is for, administrators."""
+    return party.admin or _role(party, budget) in _ASKING or _owns(party, budget)
+
+
 def ask(
     change: ChangeSet, party: Party, budget: Budget, *, amount: Decimal, until: datetime, reason: str, now: datetime
 ) -> BudgetRequest:
     """Asks for `amount` dollars on top of a budget until a moment."""
-    if not (party.admin or _role(party, budget) in _ASKING or _owns(party, budget)):
+    if not may_ask(party, budget):
         raise NotAllowed("Only members of the team may ask for more of this budget.")
     _check_until(until, now)
     request = BudgetRequest(budget=budget, amount=amount, until=until, reason=reason.strip(), asked_by=party.name)
@@ -149,15 +154,20 @@ def expire_requests(now: datetime) -> int:
     return len(due)
 
 
+def raised(budget: Budget, amount: Decimal, until: datetime, now: datetime) -> tuple[Decimal, datetime]:
+    """The raise that a budget would have with this one: while another is in force, the amounts add up and the later end
+    holds."""
+    if budget.raise_amount is not None and budget.raise_until is not None and budget.raise_until > now:
+        return amount + budget.raise_amount, max(until, budget.raise_until)
+    return amount, until
+
+
 def _raise(change: ChangeSet, request: BudgetRequest, now: datetime) -> None:
-    """Writes the budget's raise. While another one is in force, the amounts add up and the later end holds."""
+    """Writes the budget's raise."""
     budget = Budget.objects.select_for_update().get(pk=request.budget_id)
     assert request.decided_amount is not None
     assert request.decided_until is not None
-    amount, until = request.decided_amount, request.decided_until
-    if budget.raise_amount is not None and budget.raise_until is not None and budget.raise_until > now:
-        amount, until = amount + budget.raise_amount, max(until, budget.raise_until)
-    budget.raise_amount, budget.raise_until = amount, until
+    budget.raise_amount, budget.raise_until = raised(budget, request.decided_amount, request.decided_until, now)
     budget.raise_reason = f"{request.reason} (asked by {request.asked_by})"[:500]
     change.save(budget, action="raised")
 

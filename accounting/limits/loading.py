@@ -24,7 +24,7 @@ def load_limits() -> LimitBook:
     organization = organization_terms(OrganizationSettings.objects.first())
     budgets = Budget.objects.filter(enabled=True).select_related(*PARENTS).order_by("id")
     rates = RateLimit.objects.filter(enabled=True).select_related(*PARENTS).order_by("id")
-    return LimitBook(organization, tuple(budget_terms(budgets, organization)), tuple(_rates(rates)))
+    return LimitBook(organization, tuple(budget_terms(budgets, organization)), tuple(rate_terms(rates)))
 
 
 def installation() -> str:
@@ -67,6 +67,6 @@ def scope_of(row: Scoped) -> Scope:
     return Scope(row.scope, row.owner.pk, scope_name(row.owner), team.name if team and row.scope != USER else "")
 
 
-def _rates(rows: Iterable[RateLimit]) -> Iterable[RateTerms]:
+def rate_terms(rows: Iterable[RateLimit]) -> Iterable[RateTerms]:
     for row in rows:
         yield RateTerms(str(row.pk), scope_of(row), row.kind, row.amount, row.model, row.tag)

@@ -1,6 +1,7 @@
 """The tables of accounting: one file per group of nouns."""
 
 from accounting.models.access import AttemptCount, Invitation, SignIn
+from accounting.models.alerting import AlertDelivery, AlertDestination, AlertEvent, AlertRule, AlertTurn
 from accounting.models.asking import BudgetAlert, BudgetRequest
 from accounting.models.base import Revision, Versioned
 from accounting.models.keys import ApiToken, KeyUse, VirtualKey
@@ -20,6 +21,11 @@ from accounting.models.rollups import (
 )
 
 __all__ = [
+    "AlertDelivery",
+    "AlertDestination",
+    "AlertEvent",
+    "AlertRule",
+    "AlertTurn",
     "ApiToken",
     "AttemptCount",
     "AuditEvent",

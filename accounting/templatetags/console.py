@@ -26,6 +26,8 @@ WORDS = {
     "ledgerentry": "ledger entry",
     "ratelimit": "rate limit",
     "budgetalert": "budget alert",
+    "alertrule": "alert rule",
+    "alertdestination": "alert destination",
     "budgetrequest": "budget request",
     "organizationsettings": "organization",
     "compatibilityrule": "compatibility rule",

@@ -1,10 +1,12 @@
 """Form fields for lists and dictionaries that people type as lines."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 
 class LinesField(forms.CharField):
@@ -94,3 +96,34 @@ class ChoicesField(forms.TypedMultipleChoiceField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), self.prepare_value(data))
+
+
+class DollarsField(forms.DecimalField):
+    """An amount without zeros that say nothing."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=30, decimal_places=12, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value.normalize():f}" if isinstance(value, Decimal) and value.is_finite() else value
+
+
+class PercentagesField(forms.CharField):
+    """Whole percentages, with commas between: 50, 80."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(str(each) for each in value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return value
+        parts = [part.strip(" %") for part in (super().to_python(value) or "").split(",") if part.strip()]
+        if not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+            raise ValidationError(_("Write whole percentages with commas between, such as 50, 80."))
+        return [int(part) for part in parts]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except ValidationError:
+            return True

@@ -65,6 +65,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("accounting", "RequestRecord", "Requests"),
             ("accounting", "LedgerEntry", "Ledger"),
             ("accounting", "AuditEvent", "Audit events"),
+            ("accounting", "AlertEvent", "Alerts"),
         ),
     ),
 )

@@ -18,13 +18,15 @@ class Place:
 
 PLACES: tuple[Place, ...] = (
     Place("overview", _("Overview"), "dashboard:overview", "overview"),
-    Place("keys", _("Keys"), "dashboard:keys", "keys"),
-    Place("models", _("Models"), "routing:models", "models"),
-    Place("members", _("Members"), "dashboard:members", "members"),
-    Place("projects", _("Projects"), "dashboard:projects", "projects"),
-    Place("activity", _("Activity"), "dashboard:activity", "activity"),
-    Place("setup", _("Set-up"), "dashboard:setup", "setup"),
     Place("usage", _("Usage"), "dashboard:usage", "usage"),
     Place("requests", _("Requests"), "dashboard:requests", "requests"),
     Place("sessions", _("Sessions"), "dashboard:sessions", "sessions"),
+    Place("keys", _("Keys"), "dashboard:keys", "keys"),
+    Place("budgets", _("Budgets and limits"), "dashboard:budgets", "budgets"),
+    Place("models", _("Models"), "routing:models", "models"),
+    Place("setup", _("Set-up"), "dashboard:setup", "setup"),
+    Place("members", _("Members"), "dashboard:members", "members"),
+    Place("projects", _("Projects"), "dashboard:projects", "projects"),
+    Place("activity", _("Activity"), "dashboard:activity", "activity"),
+    Place("alerts", _("Alerts"), "dashboard:alerts", "alerts"),
 )

@@ -6,13 +6,12 @@ from accounting.limits.admission import Admission, Demand
 from accounting.limits.book import Limits
 from accounting.limits.counters import CountersLost
 from accounting.limits.refusal import LimitReached
+from accounting.limits.wording import ASK_PATH
 from routing.formats.base import COUNT_TOKENS, Inbound, header
 from routing.proxy.errors import GatewayError
 from routing.proxy.exchange import Exchange
 from routing.proxy.limit_answers import counters_lost, limit_headers, reached_headers, refused
 from routing.targets import RouteConf
-
-ASK_PATH = "/limits/ask"
 
 
 @dataclass(frozen=True, slots=True)

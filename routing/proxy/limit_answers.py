@@ -6,22 +6,19 @@ Source: wire formats, refusals that a gateway makes and response headers (Claude
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 
 from accounting.limits.book import BudgetLine, Plan
 from accounting.limits.counters import BudgetState, Decision
-from accounting.limits.periods import zone_of
-from accounting.limits.refusal import BUDGET_EXCEEDED, COUNTERS_LOST, TOO_MANY_CONCURRENT, LimitReached
-from accounting.limits.terms import COUNTS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, BudgetTerms, dollars_of
+from accounting.limits.refusal import BUDGET_EXCEEDED, COUNTERS_LOST, LimitReached
+from accounting.limits.terms import COUNTS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS
+from accounting.limits.wording import UNIFIED, budget_text, rate_text, rejected_headers, resets
 from routing.formats.base import Headers
 from routing.proxy.errors import GatewayError
 
 LOST_RETRY = 2  # seconds
 _WINDOW = 60  # seconds
 _NAMES = {REQUESTS: b"requests", INPUT_TOKENS: b"input-tokens", OUTPUT_TOKENS: b"output-tokens", COUNTS: b"requests"}
-_PERIODS = {"day": "today", "week": "this week", "month": "this month", "quarter": "this quarter", "total": "in all"}
-_UNIFIED = b"anthropic-ratelimit-unified-"
 
 
 def counters_lost() -> GatewayError:
@@ -32,71 +29,13 @@ def counters_lost() -> GatewayError:
 def refused(reached: LimitReached, ask_at: str) -> GatewayError:
     """A limit that is reached, as the gateway's refusal. `ask_at` is the address of the page to ask for more on."""
     if reached.budget is not None:
-        text = _budget_text(reached, reached.budget, ask_at)
-        headers = tuple(_rejected_headers(reached.budget, reached))
+        text = budget_text(reached, reached.budget, ask_at)
+        headers = tuple(rejected_headers(reached.budget, reached))
         return GatewayError(
             429, "billing_error", text, BUDGET_EXCEEDED, retry=False, retry_after=reached.retry_after, headers=headers
         )
     assert reached.rate is not None
-    return GatewayError(429, "rate_limit_error", _rate_text(reached), reached.reason, retry_after=reached.retry_after)
-
-
-def _budget_text(reached: LimitReached, line: BudgetLine, ask_at: str) -> str:
-    terms = line.terms
-    amount, spent = money(reached.limit), money(reached.spent)
-    what = f"The budget of {_whose(terms)} {_PERIODS[terms.period]}, {amount}{_narrowed(terms)}, "
-    if reached.spent >= reached.limit:
-        what += "is used up."
-    elif reached.reserved:
-        what += f"is used up by what was spent ({spent}) and by requests that are running."
-    else:
-        what += f"has too little left for this request ({money(reached.limit - reached.spent)})."
-    return f"{what} {_reset_text(line)} To ask for more: {ask_at}?budget={terms.id}"
-
-
-def _whose(terms: BudgetTerms) -> str:
-    return "the organization" if not terms.scope.name else f"the {terms.scope}"
-
-
-def _narrowed(terms: BudgetTerms) -> str:
-    models = f" for models {terms.model}" if terms.model else ""
-    return f"{models} for {terms.tag}" if terms.tag else models
-
-
-def _reset_text(line: BudgetLine) -> str:
-    if not line.period.end:
-        return "It does not begin anew."
-    begin = datetime.fromtimestamp(line.period.end, UTC).astimezone(zone_of(line.terms.zone))
-    return f"It begins anew on {begin:%A}, {begin.day} {begin:%B %Y} at {begin:%H:%M} ({line.terms.zone})."
-
-
-def money(nano: int) -> str:
-    """`$500.00`; as many places as the amount needs."""
-    amount = dollars_of(nano)
-    cents = amount.quantize(Decimal("0.01"))
-    return f"${cents:,.2f}" if amount == cents else f"${amount.normalize():,f}"
-
-
-_RATE_NOUNS = {
-    REQUESTS: "requests per minute",
-    INPUT_TOKENS: "input tokens per minute",
-    OUTPUT_TOKENS: "output tokens per minute",
-    COUNTS: "counts of tokens per minute",
-    "concurrent_requests": "requests at the same time",
-    "concurrent_streams": "streams at the same time",
-}
-
-
-def _rate_text(reached: LimitReached) -> str:
-    line = reached.rate
-    assert line is not None
-    scope = line.terms.scope
-    whose = "this key" if line.kind == COUNTS else f"the {scope}"
-    models = f" for models {line.terms.model}" if line.terms.model else ""
-    what = f"The limit of {whose}{models}, {reached.limit:,} {_RATE_NOUNS[line.kind]}, is reached."
-    if reached.reason == TOO_MANY_CONCURRENT:
-        return f"{what} Try again when one of them has ended."
-    return f"{what} Try again in {reached.retry_after} s."
+    return GatewayError(429, "rate_limit_error", rate_text(reached), reached.reason, retry_after=reached.retry_after)
 
 
 # -- headers -----------------------------------------------------------------------------------------------------------
@@ -154,29 +93,11 @@ def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) 
     passed = [percent for percent in line.terms.soft if share * 100 >= percent]
     status = b"allowed_warning" if passed else b"allowed"
     headers = [
-        (_UNIFIED + b"status", status),
-        (_UNIFIED + b"representative-claim", b"overage"),
-        (_UNIFIED + b"overage-status", status),
-        (_UNIFIED + b"overage-utilization", b"%.4f" % min(1.0, share)),
+        (UNIFIED + b"status", status),
+        (UNIFIED + b"representative-claim", b"overage"),
+        (UNIFIED + b"overage-status", status),
+        (UNIFIED + b"overage-utilization", b"%.4f" % min(1.0, share)),
     ]
     if passed:
-        headers.append((_UNIFIED + b"overage-surpassed-threshold", b"%.2f" % (passed[-1] / 100)))
-    return [*headers, *_resets(line)]
-
-
-def _rejected_headers(line: BudgetLine, reached: LimitReached) -> Headers:
-    return [
-        (_UNIFIED + b"status", b"rejected"),
-        *_resets(line),
-        (_UNIFIED + b"overage-utilization", b"1"),
-        (_UNIFIED + b"overage-surpassed-threshold", b"1"),
-        (_UNIFIED + b"overage-period", line.terms.period.encode()),
-        (_UNIFIED + b"overage-disabled-reason", b"org_spend_cap_reached"),
-    ]
-
-
-def _resets(line: BudgetLine) -> Headers:
-    if not line.period.end:
-        return []
-    end = b"%d" % line.period.end
-    return [(_UNIFIED + b"reset", end), (_UNIFIED + b"overage-reset", end)]
+        headers.append((UNIFIED + b"overage-surpassed-threshold", b"%.2f" % (passed[-1] / 100)))
+    return [*headers, *resets(line)]

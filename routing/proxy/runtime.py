@@ -1,7 +1,7 @@
 """What one process needs to serve: the pictures of configuration, kept fresh, the recorder, the upstreams, the limits.
 
 `get_runtime()` is the process's one runtime. Its threads are the watcher, which swaps pictures, the teller, which writes
-down what was seen, and the recorder's.
+down what was seen, the recorder's, and that of alerts.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 
 from accounting.access.directory import Directory
+from accounting.alerting.running import RunningAlerts
 from accounting.limits.prices import BookPrices
 from accounting.limits.running import RunningLimits
 from accounting.money.recorder import Recorder
@@ -75,6 +76,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(self.house, self._swapped, limits=self.limits)
         self._teller = Teller(self.house, limits=self.limits, active=lambda: self.active)
+        self._alerts = RunningAlerts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
         self._checks: Checks | None = None
@@ -130,6 +132,7 @@ class Runtime:
         await self.limits.start()
         self._watcher.start()
         self._teller.start()
+        self._alerts.start()
         self._checks.start()
         self.house.passthrough.resume(self.house.snapshot)
 
@@ -143,6 +146,7 @@ class Runtime:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._watcher.stop()
         self._teller.stop()
+        self._alerts.stop()
         if self._checks is not None:
             await self._checks.stop()
         if self._sharing is not None:

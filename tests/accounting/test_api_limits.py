@@ -14,10 +14,10 @@ from django.utils import timezone
 from accounting import services
 from accounting.audit.changes import Actor, changing
 from accounting.limits.asking import expire_requests
-from accounting.models import AuditEvent, Budget, BudgetRequest, Membership, Project, Team, User
+from accounting.models import AuditEvent, Budget, BudgetRequest, Membership, Project, RateLimit, Team, User, VirtualKey
 
 pytestmark = pytest.mark.django_db
-BUDGETS, REQUESTS = "/api/v1/budgets/", "/api/v1/budget-requests/"
+BUDGETS, REQUESTS, RATES = "/api/v1/budgets/", "/api/v1/budget-requests/", "/api/v1/rate-limits/"
 SYSTEM = Actor("tests", "system")
 
 
@@ -87,6 +87,10 @@ class World:
             return client.get(path, query, headers=headers)
         return client.post(path, json.dumps(body), content_type="application/json", headers=headers)
 
+    def send(self, who: str, method: str, path: str, body: Any = None) -> Any:
+        headers = {"authorization": f"Bearer {self.tokens[who]}"}
+        return Client().generic(method, path, json.dumps(body), content_type="application/json", headers=headers)
+
     def scopes(self, who: str) -> set[str]:
         answer = self.call(who, BUDGETS)
         assert answer.status_code == 200, answer.content
@@ -142,6 +146,7 @@ class TestBudgets:
             "soft": [50],
             "carry_over": False,
             "temporary_raise": None,
+            "version": 1,
         }
 
     def test_scopes_are_named(self, world: World) -> None:
@@ -310,3 +315,103 @@ class TestAsking:
         assert expire_requests(timezone.now() + timedelta(days=3)) == 1
         assert BudgetRequest.objects.get(pk=pk).state == "expired"
         assert world.decide("olga", pk).status_code == 400
+
+
+class TestSetting:
+    def new(self, world: World, who: str, kind: str = "project", **fields: Any) -> Any:
+        owners = {"project": Project.objects.get().pk, "key": VirtualKey.objects.get().pk, "team": world.alpha.pk}
+        scope = {"type": kind, "id": owners.get(kind)}
+        return world.send(who, "POST", BUDGETS, {"scope": scope, "period": "month", "amount": "12.50", **fields})
+
+    @pytest.mark.parametrize(
+        ("who", "kind", "status"),
+        [
+            ("alpha-owner", "project", 201),
+            ("alpha-owner", "key", 201),
+            ("alpha-owner", "team", 403),
+            ("alpha-owner", "organization", 403),
+            ("admin", "team", 201),
+            ("admin", "organization", 201),
+            ("alpha-member", "project", 403),
+            ("alpha-viewer", "key", 403),
+            ("auditor", "project", 403),
+            ("beta-owner", "project", 400),
+        ],
+    )
+    def test_who_sets_what(self, world: World, who: str, kind: str, status: int) -> None:
+        before = Budget.objects.count()
+        answer = self.new(world, who, kind, model="claude-haiku-*")
+        assert answer.status_code == status, answer.content
+        assert Budget.objects.count() == before + (status == 201)
+
+    def test_a_budget_is_read_changed_and_deleted(self, world: World) -> None:
+        made = self.new(world, "alpha-owner", soft=[80, 50], carry_over=True).json()
+        assert (made["amount"], made["version"], made["carry_over"]) == ("12.5", 1, True)
+        address = f"{BUDGETS}{made['id']}/"
+        until = (timezone.now() + timedelta(days=2)).isoformat()
+        given = {"amount": "20", "temporary_raise": {"amount": "5", "until": until, "reason": "launch"}, "version": 1}
+        changed = world.send("alpha-owner", "PATCH", address, given).json()
+        assert (changed["amount"], changed["limit"], changed["version"]) == ("20", "25", 2)
+        assert changed["soft"] == [80, 50]
+        assert world.send("alpha-owner", "PATCH", address, {"amount": "30", "version": 1}).status_code == 409
+        lowered = world.send("alpha-owner", "PATCH", address, {"temporary_raise": None}).json()
+        assert (lowered["limit"], lowered["temporary_raise"]) == ("20", None)
+        assert world.send("beta-owner", "GET", address).status_code == 404
+        assert world.send("beta-owner", "DELETE", address).status_code == 404
+        assert world.send("alpha-member", "PATCH", address, {"amount": "1"}).status_code == 403
+        assert world.send("alpha-viewer", "DELETE", address).status_code == 403
+        assert world.send("auditor", "DELETE", address).status_code == 403
+        assert world.send("alpha-owner", "DELETE", address).status_code == 204
+        assert world.send("alpha-owner", "GET", address).status_code == 404
+        actions = AuditEvent.objects.filter(object_type="budget", object_id=str(made["id"])).order_by("id")
+        assert [event.action for event in actions] == ["created", "changed", "changed", "deleted"]
+
+    def test_the_teams_total_is_not_the_teams_to_change(self, world: World) -> None:
+        address = f"{BUDGETS}{world.budgets['team'].pk}/"
+        assert world.send("alpha-owner", "PATCH", address, {"amount": "1000"}).status_code == 403
+        assert world.send("alpha-owner", "DELETE", address).status_code == 403
+        assert world.send("admin", "PATCH", address, {"amount": "1000"}).json()["amount"] == "1000"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"amount": "0"},
+            {"amount": "NaN"},
+            {"period": "year"},
+            {"soft": [0]},
+            {"soft": "50"},
+            {"tag": "x"},
+            {"model": "a b"},
+            {"nonsense": 1},
+            {"scope": {"type": "project", "id": 10**30}},
+            {"scope": {"type": "project"}},
+            {"temporary_raise": {"amount": "5"}},
+            {"carry_over": True, "period": "total"},
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, world: World, fields: dict[str, Any]) -> None:
+        assert self.new(world, "alpha-owner", **fields).status_code == 400
+
+    def test_what_a_limit_is_for_stays(self, world: World) -> None:
+        address = f"{BUDGETS}{self.new(world, 'admin').json()['id']}/"
+        assert world.send("admin", "PATCH", address, {"scope": {"type": "organization"}}).status_code == 400
+
+    def test_rate_limits_are_made_read_changed_and_deleted(self, world: World) -> None:
+        scope = {"type": "key", "id": VirtualKey.objects.get().pk}
+        body = {"scope": scope, "kind": "requests_per_minute", "amount": 60}
+        assert world.send("alpha-member", "POST", RATES, body).status_code == 403
+        assert world.send("beta-owner", "POST", RATES, body).status_code == 400
+        made = world.send("alpha-owner", "POST", RATES, body).json()
+        assert made["scope"]["name"] == "alpha/default/ci"
+        address = f"{RATES}{made['id']}/"
+        assert world.send("alpha-viewer", "GET", address).json() == made
+        assert world.call("mia", RATES, kind="requests_per_minute").json()["results"] == [made]
+        assert world.call("eve", RATES).json()["count"] == 0
+        assert world.call("", RATES).status_code == 401
+        assert world.send("alpha-owner", "PATCH", address, {"amount": 9, "version": 1}).json()["amount"] == 9
+        assert world.send("alpha-owner", "PATCH", address, {"amount": 0}).status_code == 400
+        assert world.send("alpha-owner", "PATCH", address, {"amount": 8, "version": 1}).status_code == 409
+        assert world.send("alpha-member", "DELETE", address).status_code == 403
+        assert world.send("beta-owner", "DELETE", address).status_code == 404
+        assert world.send("alpha-owner", "DELETE", address).status_code == 204
+        assert not RateLimit.objects.exists()

@@ -168,3 +168,25 @@ def test_every_field_and_filter_of_keys_is_documented() -> None:
     fields = [name for serializer in serializers for name in serializer._declared_fields]
     for name in [*fields, *KeyFilter.base_filters, *OVERLAPS, *STATES]:
         assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_field_filter_and_kind_of_alerts_is_documented() -> None:
+    from accounting.api import alert_serializers as shown
+    from accounting.api.alerts import DeliveryFilter, DestinationFilter, RuleFilter
+    from accounting.models import AlertRule
+
+    documented = text("docs/alerts.md")
+    tables = (shown.AlertRuleSerializer, shown.AlertDestinationSerializer, shown.AlertDeliverySerializer)
+    fields = [name for table in (*tables, shown.AlertEventSerializer) for name in table.Meta.fields]
+    filters = [name for each in (RuleFilter, DestinationFilter, DeliveryFilter) for name in each.base_filters]
+    for name in (*fields, *filters, *AlertRule.Kind.values):
+        assert f"`{name}`" in documented, f"{name} is not documented"
+
+
+def test_every_field_of_rate_limits_is_documented() -> None:
+    from accounting.api.limit_details import RateLimitFilter
+    from accounting.api.limit_serializers import RateLimitSerializer
+
+    documented = text("docs/api.md")
+    for name in [*RateLimitSerializer._declared_fields, *RateLimitFilter.base_filters]:
+        assert f"`{name}`" in documented, f"{name} is not documented"

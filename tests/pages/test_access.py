@@ -62,6 +62,7 @@ def a_proposal() -> ConfigProposal:
 CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
 HISTORY = (
     "requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal", "budgetrequest", "budgetalert",
+    "alertevent",
 )  # fmt: skip
 READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
 OPEN_TO_AUDITORS = {"search", "explain", "index", "app_list", "password_change", "password_change_done"}
