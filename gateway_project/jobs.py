@@ -28,6 +28,7 @@ JOBS: tuple[Job, ...] = (
     Job("proposals", "Applies approved changes when their time comes", 1.0),
     Job("limits", "Compares the counters of limits with the ledger", 60.0),
     Job("alerts", "Looks for budgets that reach a soft limit", 5.0),
+    Job("deliveries", "Looks for what alerts watch, and sends their messages", 5.0),
     Job("requests", "Closes requests for more whose time is over", 60.0),
     Job("observations", "Writes down how targets are doing, what had no price, what drafts would have done", 1.0),
     Job("checks", "Asks idle providers for one token, where they want it"),

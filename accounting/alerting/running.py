@@ -7,6 +7,7 @@ from django.db import Error, close_old_connections, connection
 
 from accounting.alerting.raising import look
 from accounting.alerting.sending import send_due
+from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 
 PAUSE = 5.0  # seconds
@@ -17,7 +18,8 @@ log = logger(__name__)
 class RunningAlerts:
     """One of a process; of several processes, one looks at a time, and one sends each message."""
 
-    def __init__(self, pause: float = PAUSE) -> None:
+    def __init__(self, jobs: JobLog | None = None, pause: float = PAUSE) -> None:
+        self._jobs = jobs or JobLog()
         self._pause = pause
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -36,8 +38,9 @@ class RunningAlerts:
     def turn(self) -> None:
         """Looks, and sends. While the database is away nothing happens."""
         try:
-            look(datetime.now(UTC))
-            send_due(datetime.now(UTC))
+            with self._jobs.running("deliveries"):
+                look(datetime.now(UTC))
+                send_due(datetime.now(UTC))
             self._away = False
         except Error as error:
             close_old_connections()

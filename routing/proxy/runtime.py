@@ -76,7 +76,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._watcher = Watcher(self.house, self._swapped, limits=self.limits)
         self._teller = Teller(self.house, limits=self.limits, active=lambda: self.active)
-        self._alerts = RunningAlerts()
+        self._alerts = RunningAlerts(jobs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sharing: Sharing | None = None
         self._checks: Checks | None = None

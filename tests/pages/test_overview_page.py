@@ -96,7 +96,7 @@ def test_jobs_are_put_together_over_processes(world: World, console: Client) -> 
     assert (jobs["records"].state, jobs["records"].words, jobs["records"].where) == (
         "failed", "the disk is full", ("gate-2 7",),
     )  # fmt: skip
-    assert words()["Jobs"] == ("2 of 11 want a look", "bad")
+    assert words()["Jobs"] == ("2 of 12 want a look", "bad")
     assert [(problem.serious, "job" in problem.text) for problem in overview.problems] == [(True, True), (False, True)]
     page = console.get("/admin/").content.decode()
     assert "the disk is full" in page
