@@ -103,7 +103,7 @@ def test_it_asks_few_bounded_questions(
     world: World, browser: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_events(LATEST + 10)
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(14):
         browser.get(ADDRESS)
 
 

@@ -120,7 +120,7 @@ def test_members_read_and_strangers_find_nothing(
     team: TeamWorld, path: str, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     client = team.as_("vic")
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(14):
         assert client.get(path).status_code == 200
     assert [team.as_(who).get(path).status_code for who in ("audrey", "ada", "eve", "nina")] == [200, 200, 404, 404]
     assert Client().get(path).headers["location"].startswith("/accounts/login/")

@@ -117,7 +117,7 @@ class TestReading:
         self, team: TeamWorld, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         client = team.as_("adam")
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             assert client.get(LIMITS).status_code == 200
 
     @pytest.mark.parametrize("path", ["", "requests/", "{team}/"])
@@ -125,7 +125,7 @@ class TestReading:
         self, team: TeamWorld, django_assert_max_num_queries: DjangoAssertNumQueries, path: str
     ) -> None:
         client = team.as_("adam")
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             assert client.get(BUDGETS + path.format(team=team.budgets["team"].pk)).status_code == 200
 
 

@@ -46,6 +46,13 @@ def test_that_an_administrator_looked_is_in_the_audit_log_once_a_session(world: 
     assert (looked.actor, looked.object_name, looked.team) == ("ada@example.org", "platform", "platform")
 
 
+def test_an_administrator_is_a_member_of_their_own_team(world: World) -> None:
+    Membership.objects.create(team=world.team, user=world.admin, role="viewer")
+    page = signed_in(world.admin).get("/teams/platform/").content
+    assert b"platform administrator" not in page
+    assert not AuditEvent.objects.filter(action="looked into").exists()
+
+
 def test_an_auditor_reads_and_is_told_so(world: World) -> None:
     assert b"as an auditor" in signed_in(world.auditor).get("/teams/platform/").content
 

@@ -164,7 +164,7 @@ def test_pages_ask_few_questions(
     address: str, crew: Crew, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     browser = crew.browser("owner")
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(14):
         browser.get(address)
 
 
@@ -399,7 +399,7 @@ def test_keys_end_too_when_the_console_ends_a_membership(crew: Crew) -> None:
 
 def test_keys_end_too_when_a_teams_form_ends_a_membership(crew: Crew) -> None:
     console = signed_in(crew.world.admin)
-    address = reverse("admin:accounting_team_change", args=[crew.team.pk])
+    address = reverse("admin:accounting_team_change", args=[crew.team.pk]) + "?tab=members"
     form = fields_of(console.get(address).content, "team_form")
     place = next(
         name.rsplit("-", 1)[0]

@@ -93,7 +93,7 @@ class TestSignIns:
         self, world: World, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         here = by_password(world.stranger)
-        with django_assert_max_num_queries(15) as counted:
+        with django_assert_max_num_queries(14) as counted:
             here.get(PROFILE)
         assert not any(query["sql"].startswith("UPDATE") for query in counted.captured_queries)
         long_ago = timezone.now() - timedelta(hours=1)

@@ -277,5 +277,5 @@ def test_pages_ask_the_database_little(
     for number in range(60):
         make_record(request_id=f"req_{number + 10}", session_id="s", key_prefix=world.key.prefix)
     for path in (LIST, f"{LIST}?outcome=served&min_cost=0", f"{LIST}?session=s", f"{LIST}?q=s", f"{LIST}req_1/"):
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             assert member.get(path).status_code == 200

@@ -192,7 +192,7 @@ def test_pages_ask_the_database_little(member: Client, django_assert_max_num_que
     for number in range(30):
         in_session(number, agent_id=f"a-{number % 5}")
     for path in (LIST, f"{LIST}?person=x", f"{LIST}s-1/"):
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             assert member.get(path).status_code == 200
 
 

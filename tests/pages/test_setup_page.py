@@ -91,9 +91,9 @@ class TestBlocks:
         self, world: World, member: Client, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         _, secret = mine(world)
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             member.get(SETUP)
-        with django_assert_max_num_queries(15):
+        with django_assert_max_num_queries(14):
             member.post(CHECK, {"shell": f"ANTHROPIC_AUTH_TOKEN={secret}"})
 
 

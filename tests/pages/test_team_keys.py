@@ -319,5 +319,5 @@ class TestLooking:
             for number in range(60):
                 services.create_key(change, world.project, f"key-{number}")
         for path in ("", "?page=2&state=unused", "new/", f"{own.pk}/", f"{own.pk}/change/", f"{world.key.pk}/"):
-            with django_assert_max_num_queries(15):
+            with django_assert_max_num_queries(14):
                 assert member.get(f"{KEYS}{path}").status_code == 200
