@@ -101,6 +101,17 @@ def test_vendored_files_are_what_their_list_says() -> None:
         assert gzip.decompress((VENDORED / f"{name}.gz").read_bytes()) == whole
 
 
+@pytest.mark.parametrize("name", ["dashboard/dashboard.css", "console/console.css"])
+def test_every_rule_of_a_stylesheet_is_closed(name: str) -> None:
+    """A rule that is left open swallows all that follow, without a word from the browser."""
+    depth = 0
+    for number, line in enumerate((VENDORED.parent / name).read_text().splitlines(), 1):
+        if line.startswith(("/*", ".", "#", "table", "@")) and not line.startswith("  "):
+            assert depth == 0, f"{name}: the rule before line {number} is open"
+        depth += line.count("{") - line.count("}")
+    assert depth == 0
+
+
 def test_a_name_that_was_renamed_is_not_there_any_more(world: World) -> None:
     team = Team.objects.get()
     team.name = "platform-two"
