@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: help setup setup-dev browser run demo serve test e2e e2e-clients lint format types bench bench-ledger bench-recorder soak profile lock clean
+.PHONY: help setup setup-dev browser run demo serve test e2e e2e-clients lint format types bench bench-ledger bench-pages bench-recorder soak profile lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench: setup                   ## the gateway beside nginx, on one core; needs n
 
 bench-ledger: setup            ## a year of 50 million ledger lines in PostgreSQL: what pages ask, and storing
 	@$(BIN)/python -m bench.ledger $(BENCH)
+
+bench-pages: setup             ## the dashboard's pages with ten million ledger lines: milliseconds and queries
+	@$(BIN)/python -m bench.pages $(BENCH)
 
 bench-recorder: setup          ## rows per second into PostgreSQL, and what requests notice of a backlog
 	@$(BIN)/python -m bench.recorder $(BENCH)
