@@ -17,6 +17,7 @@ from accounting.dashboard.rows import FEW, KIND_TITLES, chart_of, measures_of, t
 from accounting.models import VirtualKey
 from accounting.money.bars import bars
 from accounting.money.breakdown import Sums, break_down
+from accounting.money.dialect import reading
 from accounting.money.question import Question
 from accounting.money.reports import usage
 from accounting.money.seen import ever_used
@@ -43,6 +44,7 @@ class KindPart:
 
 
 @team_page("overview")
+@reading()
 def overview(request: HttpRequest, page: TeamPage) -> HttpResponse:
     """The page, or the part of it that htmx asks for."""
     part = request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else ""
