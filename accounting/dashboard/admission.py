@@ -14,11 +14,13 @@ from django.utils.crypto import constant_time_compare
 
 from accounting.models import Membership, Team, User
 from gateway_project.dashboard.frame import own_role, standing_in
+from gateway_project.sessions import stored_key
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """By which session a person watches a team. `password` is the session's mark of the password that it began with."""
+    """By which session (as it is stored) a person watches a team. `password` is its mark of the password that it began
+    with."""
 
     user: int
     team: int
@@ -34,7 +36,8 @@ def admitted(user: Any, session: Any, team_name: str) -> Ticket | None:
     team = Team.objects.filter(name=team_name).first()
     if team is None or not standing_in(user, team, own_role(user, team))[0]:
         return None
-    return Ticket(user.pk, team.pk, team_name, session.session_key, str(session.get(HASH_SESSION_KEY, "")))
+    kept = stored_key(session.session_key)
+    return Ticket(user.pk, team.pk, team_name, kept, str(session.get(HASH_SESSION_KEY, "")))
 
 
 def refused(tickets: Collection[Ticket]) -> set[Ticket]:

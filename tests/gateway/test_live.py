@@ -24,7 +24,7 @@ from tests.harness.databases import postgres_database
 SERVERS = ["serve", "runserver"]
 SIGN_IN = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
+from gateway_project.sessions import SessionStore
 from accounting.models import User
 user, _ = User.objects.get_or_create(email="{email}")
 session = SessionStore()
