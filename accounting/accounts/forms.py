@@ -99,6 +99,8 @@ class PreferencesForm(forms.Form):
         zone.choices = zone_choices(user.timezone, _("as the team"))
         language: Any = self.fields["language"]
         language.choices = [("", _("as the browser")), *settings.LANGUAGES]
+        if len(settings.LANGUAGES) == 1:
+            language.widget = language.hidden_widget()
 
 
 class OwnPasswordForm(PasswordChangeForm):

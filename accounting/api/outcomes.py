@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from accounting.api.spreadsheets import spreadsheet, wants_csv
 from accounting.api.usage import (
+    NO_PAGE,
     PARAMETERS,
     PERIOD,
     REFUSALS,
@@ -63,7 +64,7 @@ class OutcomePageSerializer(serializers.Serializer[Any]):
 class Latency(AboutUsage):
     """Times to the first byte, by whatever is asked for: percentiles out of a histogram."""
 
-    @extend_schema(parameters=PARAMETERS, responses={200: LatencyPageSerializer, **REFUSALS})
+    @extend_schema(parameters=PARAMETERS, responses={200: LatencyPageSerializer, **REFUSALS, 404: NO_PAGE})
     def get(self, request: Request) -> HttpResponseBase:
         question, number, size = self.question(request), page_number(request), page_size(request)
         if wants_csv(request):
@@ -84,7 +85,7 @@ class Outcomes(AboutUsage):
             *(OpenApiParameter(name, description="An exact value.") for name in sorted(TOTALS)),
             *PARAMETERS[-3:],
         ],
-        responses={200: OutcomePageSerializer, **REFUSALS},
+        responses={200: OutcomePageSerializer, **REFUSALS, 404: NO_PAGE},
     )
     def get(self, request: Request) -> HttpResponseBase:
         question, number, size = self.question(request), page_number(request), page_size(request)

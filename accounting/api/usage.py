@@ -31,6 +31,7 @@ REFUSALS = {
     401: OpenApiResponse(RefusalSerializer, "No token, or one that is unknown, revoked or has expired."),
     403: OpenApiResponse(RefusalSerializer, "This account may not read request records."),
 }
+NO_PAGE = OpenApiResponse(RefusalSerializer, "There is no such page.")
 PERIOD = [
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Started at this moment or later (ISO 8601)."),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Started before this moment (ISO 8601)."),
@@ -100,7 +101,7 @@ class AboutUsage(AlsoAsCsv, APIView):
 class Usage(AboutUsage):
     """Requests, tokens and dollars, summed by whatever is asked for."""
 
-    @extend_schema(parameters=PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS})
+    @extend_schema(parameters=PARAMETERS, responses={200: UsagePageSerializer, **REFUSALS, 404: NO_PAGE})
     def get(self, request: Request) -> HttpResponseBase:
         question, number, size = self.question(request), page_number(request), page_size(request)
         if wants_csv(request):

@@ -7,7 +7,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounting.accounts.browsers import browser_of
 from accounting.audit.changes import Actor, changing
@@ -174,7 +174,8 @@ class TestPassword:
 
 
 class TestPreferences:
-    def test_language_is_followed_and_comes_back_at_sign_in(self, world: World) -> None:
+    def test_language_is_followed_and_comes_back_at_sign_in(self, world: World, settings: Settings) -> None:
+        settings.LANGUAGES = [("en", "English"), ("de", "Deutsch")]
         here = by_password(world.stranger)
         here.post(PROFILE, {"timezone": "Asia/Tokyo", "language": "de", "theme": "dark"})
         page = here.get(PROFILE).content.decode()
@@ -185,9 +186,12 @@ class TestPreferences:
         elsewhere.post(PROFILE, {"timezone": "", "language": "", "theme": "auto"})
         assert '<html lang="en"' in elsewhere.get(PROFILE).content.decode()
 
+    def test_a_single_language_is_not_offered_as_a_choice(self, world: World) -> None:
+        assert b"as the browser" not in by_password(world.stranger).get(PROFILE).content
+
     @pytest.mark.parametrize("wrong", [{"timezone": "Mars/Olympus"}, {"language": "tlh"}, {"theme": "loud"}])
     def test_what_does_not_exist_is_refused_and_nothing_saved(self, wrong: dict[str, str], world: World) -> None:
-        form = {"timezone": "Asia/Tokyo", "language": "ja", "theme": "dark", **wrong}
+        form = {"timezone": "Asia/Tokyo", "language": "en", "theme": "dark", **wrong}
         assert by_password(world.stranger).post(PROFILE, form).status_code == 200
         user = User.objects.get(pk=world.stranger.pk)
         assert (user.timezone, user.language, user.theme) == ("", "", "auto")
