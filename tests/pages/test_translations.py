@@ -1,0 +1,91 @@
+"""The dashboard in other languages: each catalogue is complete, its placeholders are the English ones, and pages come in it."""
+
+import ast
+import gettext
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from tests.pages.conftest import World, signed_in
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = [code for code, _ in settings.LANGUAGES if code != "en"]
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}")
+MARKED = re.compile(r"""\{% translate (?:"([^"]+)"|'([^']+)')""")
+PAGES = {"de": "Anfragen", "fr": "Requêtes", "ja": "リクエスト"}
+
+
+def _folder(language: str) -> Path:
+    return ROOT / "locale" / language / "LC_MESSAGES"
+
+
+def _compiled(language: str) -> dict[str, str]:
+    """msgid → translation, as pages use them; of plurals the first form."""
+    with (_folder(language) / "django.mo").open("rb") as file:
+        catalogue: dict[object, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+    return {str(key[0] if isinstance(key, tuple) else key): text for key, text in catalogue.items()}
+
+
+def _written(language: str) -> Iterator[tuple[str, str, list[str]]]:
+    """(context, msgid, translations) of the source of a catalogue."""
+    for entry in (_folder(language) / "django.po").read_text(encoding="utf-8").split("\n\n"):
+        found: dict[str, str] = {}
+        name = ""
+        for line in entry.splitlines():
+            if match := re.match(r'(msg[a-z_]+(?:\[\d\])?) (".*")$', line):
+                name = match[1]
+                found[name] = ast.literal_eval(match[2])
+            elif line.startswith('"') and name:
+                found[name] += ast.literal_eval(line)
+        if found.get("msgid"):
+            texts = [text for name, text in found.items() if name.startswith("msgstr")]
+            yield found.get("msgctxt", ""), found["msgid"], texts
+
+
+def _marked() -> set[str]:
+    """What the dashboard's templates mark for translation."""
+    found: set[str] = set()
+    for file in (ROOT / "templates").rglob("*.html"):
+        if "admin" not in file.parts:
+            found |= {one or two for one, two in MARKED.findall(file.read_text(encoding="utf-8"))}
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_is_complete(language: str) -> None:
+    written = list(_written(language))
+    assert len(written) > 1000
+    assert [msgid for _, msgid, texts in written if not texts or not all(texts)] == []
+    assert _marked() - {msgid for _, msgid, _texts in written} == set(), "run makemessages, and translate these"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_placeholders_survive(language: str) -> None:
+    """Of a plural, the form for one may leave the number out."""
+    for _, msgid, texts in _written(language):
+        for text in texts:
+            unknown = set(PLACEHOLDER.findall(text)) - set(PLACEHOLDER.findall(msgid.replace("%%", "")))
+            assert not unknown or len(texts) > 1, (msgid, text)
+        if len(texts) == 1:
+            assert sorted(PLACEHOLDER.findall(texts[-1])) == sorted(PLACEHOLDER.findall(msgid)), (msgid, texts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_compiled_is_what_is_written(language: str) -> None:
+    compiled = _compiled(language)
+    for context, msgid, texts in _written(language):
+        assert compiled[f"{context}\x04{msgid}" if context else msgid] == texts[0], "run compilemessages"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_pages_come_in_the_language_that_a_browser_asks_for(language: str, world: World) -> None:
+    browser: Client = signed_in(world.stranger)
+    for page in ("", "usage/", "requests/", "keys/", "budgets/", "models/", "setup/", "members/", "alerts/"):
+        answer = browser.get(f"/teams/platform/{page}", headers={"accept-language": language})
+        assert answer.status_code == 200, page
+        assert f'<html lang="{language}"' in answer.content.decode(), page
+        assert PAGES[language] in answer.content.decode(), page
