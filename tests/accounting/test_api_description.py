@@ -26,7 +26,7 @@ LEAST_OPERATIONS = 13
 
 
 @pytest.fixture
-def described_world(transactional_db: None) -> World:
+def described_world(db: None) -> World:
     return make_world()
 
 
