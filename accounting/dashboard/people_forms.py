@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounting.access.roles import MEMBER
 from gateway_project.dashboard.role_names import ROLE_MEANINGS
@@ -31,7 +32,7 @@ class InvitationForm(forms.Form):
     role = forms.ChoiceField(label=_("Role"), widget=forms.RadioSelect)
     days = forms.TypedChoiceField(
         label=_("Works for"),
-        choices=[(1, _("a day")), (7, _("7 days")), (30, _("30 days"))],
+        choices=[(1, pgettext_lazy("how long an invitation holds", "a day")), (7, _("7 days")), (30, _("30 days"))],
         coerce=int,
         initial=7,
     )

@@ -37,11 +37,9 @@ def own_database(url: str, folder: Path, blocker: DjangoDbBlocker) -> Iterator[N
         connections.settings["default"] = before
 
 
-@pytest.fixture(scope="session")
-def postgres_url(
-    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[str]:
-    """An empty, migrated PostgreSQL database of this test process."""
+@contextmanager
+def new_postgres(folder: Path, blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The address of a PostgreSQL database of its own, migrated, with what migrations put into it; dropped at the end."""
     name = f"test_accounting_{uuid.uuid4().hex[:12]}"
     try:
         server = psycopg.connect(SERVER, autocommit=True, connect_timeout=2)
@@ -50,10 +48,19 @@ def postgres_url(
     with server:
         server.execute(f"CREATE DATABASE {name}")
         url = SERVER.rsplit("/", 1)[0] + "/" + name
-        with own_database(url, tmp_path_factory.mktemp("postgres"), django_db_blocker):
+        with own_database(url, folder, blocker):
             call_command("migrate", verbosity=0)
         yield url
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """A migrated PostgreSQL database of this test process. Its users empty it, of the shipped prices too."""
+    with new_postgres(tmp_path_factory.mktemp("postgres"), django_db_blocker) as url:
+        yield url
 
 
 @pytest.fixture

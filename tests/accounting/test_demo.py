@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -49,7 +50,7 @@ from routing.models import (
     TargetControl,
 )
 from routing.quickstart import follow_address, load_configuration
-from tests.accounting.conftest import own_database
+from tests.accounting.conftest import new_postgres, own_database
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ADDRESS = "http://127.0.0.1:8000"
@@ -62,16 +63,15 @@ def demo(
 ) -> Iterator[Loaded]:
     """The small demo, loaded once into each kind of database."""
     folder = tmp_path_factory.mktemp("demo")
-    if request.param == "postgres":
-        url: str = request.getfixturevalue("postgres_url")
-    else:
-        migrated: Path = request.getfixturevalue("migrated_file")
-        (folder / "demo.sqlite3").write_bytes(migrated.read_bytes())
-        url = f"sqlite:///{folder / 'demo.sqlite3'}"
-    with own_database(url, folder, django_db_blocker):
-        yield load_demo(ADDRESS, NOW, SMALL)
+    with ExitStack() as closing:
         if request.param == "postgres":
-            call_command("flush", interactive=False, verbosity=0)
+            url = closing.enter_context(new_postgres(folder, django_db_blocker))
+        else:
+            migrated: Path = request.getfixturevalue("migrated_file")
+            (folder / "demo.sqlite3").write_bytes(migrated.read_bytes())
+            url = f"sqlite:///{folder / 'demo.sqlite3'}"
+        with own_database(url, folder, django_db_blocker):
+            yield load_demo(ADDRESS, NOW, SMALL)
 
 
 def standing_of(scope: str, name: str, tag: str = "") -> BudgetStanding:

@@ -40,10 +40,19 @@ def wait_until(found: Callable[[], T], *, timeout: float = 10, what: str = "") -
         time.sleep(0.01)
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, and one that this process was not given before: the system may well name one twice."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
+    raise AssertionError("no free port in a hundred tries")
 
 
 def _environment(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
