@@ -12,7 +12,7 @@ from accounting.money.first_bytes import FirstBytes
 from accounting.money.forecast import LEARNT, Daily, forecast
 from accounting.money.price_store import priced_models
 from accounting.money.question import Question
-from accounting.money.reports import each_usage, usage
+from accounting.money.reports import each_usage
 from accounting.money.savings import Cached, saved
 from gateway_project.dashboard.periods import HOURS_24, MONTH, Period, beginning_of
 
@@ -53,8 +53,8 @@ class Figures:
         return self.first_bytes.percentile(95)
 
 
-def read_figures(question: Question, period: Period, now: datetime) -> Figures:
-    """`question` is about the period, and groups by nothing."""
+def read_figures(question: Question, period: Period, now: datetime, before: Sums | None = None) -> Figures:
+    """`question` is about the period, and groups by nothing. `before` is for periods that are no whole days."""
     unit = "day" if period.length <= BY_DAYS else "month"
     models: dict[str, Sums] = defaultdict(lambda: NOTHING)
     cached: list[Cached] = []
@@ -75,7 +75,7 @@ def read_figures(question: Question, period: Period, now: datetime) -> Figures:
     return Figures(
         sums=whole,
         first_bytes=times,
-        before=_before(question, period, days),
+        before=_before(period, days) if before is None else before,
         today=days.get(here.date(), NOTHING),
         saved=saved(cached, priced_models()) if written else Decimal(0),
         forecast=forecast(daily, whole.cost_usd, here, last_day) if last_day > here.date() else None,
@@ -102,10 +102,7 @@ def _days(question: Question, period: Period, now: datetime) -> dict[date, Sums]
     return {row.group[0]: Sums.of(row) for row in rows if isinstance(row.group[0], date)}
 
 
-def _before(question: Question, period: Period, days: dict[date, Sums]) -> Sums:
-    if period.name == HOURS_24:
-        rows, _count = usage(replace(question, since=period.before.since, until=period.before.until))
-        return Sums.of(rows[0])
+def _before(period: Period, days: dict[date, Sums]) -> Sums:
     first = period.first_day - _length(period)
     return sum((sums for day, sums in days.items() if first <= day < period.first_day), NOTHING)
 

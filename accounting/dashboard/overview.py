@@ -16,10 +16,10 @@ from accounting.dashboard.notices import below, notices
 from accounting.dashboard.rows import FEW, KIND_TITLES, chart_of, measures_of, table_of, time_rows
 from accounting.models import VirtualKey
 from accounting.money.bars import bars
-from accounting.money.breakdown import Sums, break_down
+from accounting.money.breakdown import Sums, break_down, ranking
 from accounting.money.dialect import reading
 from accounting.money.question import Question
-from accounting.money.reports import usage
+from accounting.money.reports import Largest, Ranking, largest
 from accounting.money.seen import ever_used
 from accounting.templatetags.dashboard import KINDS
 from gateway_project.dashboard.frame import TeamPage, render_page, team_page
@@ -43,6 +43,16 @@ class KindPart:
     length: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What the overview ranks: keys (project, name, sums), as long a time before where that is no whole days, and the groups of
+    the chart where it is shown."""
+
+    keys: list[tuple[str, str, Sums]]
+    before: Sums | None
+    chart: Largest | None
+
+
 @team_page("overview")
 @reading()
 def overview(request: HttpRequest, page: TeamPage) -> HttpResponse:
@@ -54,14 +64,29 @@ def overview(request: HttpRequest, page: TeamPage) -> HttpResponse:
         )
     period, note = read_days(request.GET, page.zone, timezone.now(), MONTH)
     asked = read_asked(request.GET, period, page.team.name, groups=CHART_GROUPS, measures=CHART_MEASURES)
-    figures = read_figures(_question(asked), period, timezone.now())
+    ranked = _ranked(asked, chart=part != LIVE)
+    figures = read_figures(_question(asked), period, timezone.now(), ranked.before)
     if part != LIVE and not figures.sums.requests and not ever_used(page.team.name):
         return render_page(request, page, "dashboard/overview.html", _steps(page, arrived=False))
-    context = _live(page, period, figures)
+    context = _live(page, period, figures, ranked)
     if part == LIVE:
         return render_page(request, page, "dashboard/partials/overview_live.html", context)
-    whole = {**context, **_chart(request, page, asked), "note": note, "period": period, "asked": asked}
+    whole = {**context, **_chart(request, page, asked, ranked.chart), "note": note, "period": period, "asked": asked}
     return render_page(request, page, "dashboard/overview.html", whole)
+
+
+def _ranked(asked: Asked, *, chart: bool) -> Ranked:
+    """One query."""
+    question, period = _question(asked), asked.period
+    rankings = {"keys": Ranking(replace(question, group_by=("project", "key")), "cost_usd", MOST_KEYS + 1)}
+    if chart:
+        rankings["chart"] = ranking(question, asked.by, measures_of(asked), asked.top)
+    if period.name == HOURS_24:
+        rankings["before"] = Ranking(replace(question, since=period.before.since, until=period.before.until), "", 1)
+    found = dict(zip(rankings, largest(*rankings.values()), strict=True))
+    named = [(str(row.group[0]), str(row.group[1]), Sums.of(row)) for row in found["keys"].rows if row.group[1]]
+    before = Sums.of(found["before"].total) if "before" in found else None
+    return Ranked(named[:MOST_KEYS], before, found.get("chart"))
 
 
 def _question(asked: Asked) -> Question:
@@ -81,7 +106,7 @@ def _steps(page: TeamPage, *, arrived: bool) -> dict[str, Any]:
     }
 
 
-def _live(page: TeamPage, period: Period, figures: Figures) -> dict[str, Any]:
+def _live(page: TeamPage, period: Period, figures: Figures, ranked: Ranked) -> dict[str, Any]:
     now = timezone.now()
     found = budget_bars(page.team, figures.daily, now.astimezone(period.zone))
     lately = figures.sums if period.name == HOURS_24 else figures.today
@@ -93,7 +118,7 @@ def _live(page: TeamPage, period: Period, figures: Figures) -> dict[str, Any]:
         "budgets_address": below(page, "budgets/"),
         "kinds": _kinds(figures.sums),
         "top_models": figures.models,
-        "top_keys": _top_keys(page, period),
+        "top_keys": ranked.keys,
     }
 
 
@@ -108,16 +133,11 @@ def _kinds(sums: Sums) -> list[KindPart]:
     return found
 
 
-def _top_keys(page: TeamPage, period: Period) -> list[tuple[str, str, Sums]]:
-    question = Question(("project", "key"), period.since, period.until, (("team", page.team.name),))
-    rows, _count = usage(question, order="cost_usd", limit=MOST_KEYS)
-    return [(str(row.group[0]), str(row.group[1]), Sums.of(row)) for row in rows if row.group[1]]
-
-
-def _chart(request: HttpRequest, page: TeamPage, asked: Asked) -> Mapping[str, Any]:
+def _chart(request: HttpRequest, page: TeamPage, asked: Asked, chosen: Largest | None) -> Mapping[str, Any]:
     shown = bars(asked.period.since, asked.period.until, asked.scale, asked.period.zone)
     measure = MEASURES[asked.measure]
-    found = break_down(_question(asked), asked.by, shown, asked.scale, measures=measures_of(asked), most=asked.top)
+    measures = measures_of(asked)
+    found = break_down(_question(asked), asked.by, shown, asked.scale, measures=measures, most=asked.top, chosen=chosen)
     table = table_of(asked, found, FEW)
     query, usage_page = request.GET, page.address("dashboard:usage")
     narrower = bar_links(query, asked, table)

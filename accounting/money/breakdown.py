@@ -13,7 +13,7 @@ from typing import Any
 from accounting.money.bars import Bar, Scale
 from accounting.money.contributions import MONEY
 from accounting.money.question import Question
-from accounting.money.reports import UsageRow, largest, measured
+from accounting.money.reports import Largest, Ranking, UsageRow, largest, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Sums:
         return self.input + self.output + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
     def measure(self, name: str) -> int | Decimal:
-        """One of `reports.ORDERS`."""
+        """One of `statements.ORDERS`."""
         found: int | Decimal = getattr(self, name)
         return found
 
@@ -84,14 +84,22 @@ class Breakdown:
     total: Group
 
 
+def ranking(question: Question, by: tuple[str, ...], measures: tuple[str, ...], most: int) -> Ranking:
+    """Which groups a breakdown has."""
+    return Ranking(replace(question, group_by=by), measures[0], most)
+
+
 def break_down(
-    question: Question, by: tuple[str, ...], bars: Sequence[Bar], scale: Scale, *, measures: tuple[str, ...], most: int
-) -> Breakdown:
-    """Usage of the question (which groups by nothing) by the names `by`, and some of `reports.ORDERS` by bars. Two queries.
-    Raises BadQuestion. The last of `by` tells groups apart from each other nearly alone."""
-    chosen, count, all_of_it = largest(replace(question, group_by=by), measures[0], most)
-    kept = {tuple(map(str, row.group)): Sums.of(row) for row in chosen if by}
-    others = count - len(kept) if by else 0
+    question: Question, by: tuple[str, ...], bars: Sequence[Bar], scale: Scale, *, measures: tuple[str, ...], most: int,
+    chosen: Largest | None = None,
+) -> Breakdown:  # fmt: skip
+    """Usage of the question (which groups by nothing) by the names `by`, and some of `statements.ORDERS` by bars. Two queries;
+    one if `chosen`, the answer to `ranking` of the same, is there already. Raises BadQuestion. The last of `by` tells groups
+    apart from each other nearly alone."""
+    if chosen is None:
+        (chosen,) = largest(ranking(question, by, measures, most))
+    kept = {tuple(map(str, row.group)): Sums.of(row) for row in chosen.rows if by}
+    others = chosen.count - len(kept) if by else 0
     asked = replace(question, group_by=(*by, scale))
     if others:
         asked = replace(asked, kept=(by[-1], tuple(sorted({values[-1] for values in kept}))))
@@ -101,9 +109,9 @@ def break_down(
         before = of_group.get(bar, [0] * len(measures))
         of_group[bar] = [one + other for one, other in zip(before, amounts, strict=True)]
     groups = tuple(Group(values, sums, _by_bars(found[values], bars, measures)) for values, sums in kept.items())
-    left = Group(None, Sums.of(all_of_it) - sum(kept.values(), NOTHING), _by_bars(found[None], bars, measures))
+    left = Group(None, Sums.of(chosen.total) - sum(kept.values(), NOTHING), _by_bars(found[None], bars, measures))
     rest = left if by and (others or any(map(any, left.bars.values()))) else None
-    return Breakdown(tuple(bars), groups, rest, others, _total(all_of_it, [*groups, left], measures))
+    return Breakdown(tuple(bars), groups, rest, others, _total(chosen.total, [*groups, left], measures))
 
 
 def _by_bars(

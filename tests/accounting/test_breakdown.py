@@ -9,6 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounting.audit.changes import Actor
 from accounting.money.bars import MOST_BARS, SCALES, Scale, bars, scales, usual_scale
@@ -17,7 +19,7 @@ from accounting.money.entry import Entry
 from accounting.money.first_bytes import LONGEST, FirstBytes
 from accounting.money.outcomes import outcomes
 from accounting.money.question import BadQuestion, Question
-from accounting.money.reports import each_usage, usage
+from accounting.money.reports import Ranking, each_usage, largest, usage
 from accounting.money.rerate import Reprice, Repriced, Scope, rerate
 from accounting.money.seen import ever_used, seen
 from accounting.money.store import store_records
@@ -83,6 +85,24 @@ class TestBreakdown:
         assert [group.sums.requests for group in found.groups] == [counted[names] for names in most]
         assert found.rest is not None
         assert found.rest.sums.requests == len(ENTRIES) - sum(counted[names] for names in most)
+
+    def test_several_rankings_in_one_query_are_those_of_each_alone(self) -> None:
+        asked = [
+            Ranking(Question(("project", "key"), SINCE, UNTIL), "cost_usd", 3),
+            Ranking(Question((), SINCE, SINCE + timedelta(hours=9, minutes=5)), "", 1),
+            Ranking(Question(("tag:cost_center",), SINCE, UNTIL, (("team", "alpha"),)), "requests", 50),
+            Ranking(Question(("team",), UNTIL, UNTIL + timedelta(hours=1)), "tokens", 2),
+        ]
+        with CaptureQueriesContext(connection) as asking:
+            together = largest(*asked)
+        assert sum("WITH answer" in query["sql"] for query in asking.captured_queries) == 1
+        assert together == [largest(each)[0] for each in asked]
+        for found, (question, _order, _limit) in zip(together, asked, strict=True):
+            rows, count = usage(question)
+            assert found.count == count
+            assert found.total.sums["requests"] == sum(row.sums["requests"] for row in rows)
+            assert all(row in rows for row in found.rows)
+        assert [len(found.rows) for found in together][1] == 1
 
     def test_outcomes_are_those_of_the_records(self) -> None:
         cut = (SINCE + timedelta(hours=3, minutes=7), UNTIL - timedelta(hours=4, minutes=11))
