@@ -92,6 +92,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it after a reset, and the connection in memory until it is due
 
     def handle_websocket_upgrade(self) -> None:
         """From here on it is another protocol's connection, one of those that count; or none, where it is refused."""
