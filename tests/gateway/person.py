@@ -10,6 +10,9 @@ from tests.harness import wait_until
 DESK, PHONE = 1280, 360
 MOST_TABS = 60
 HERE = "document.activeElement.matches({!r})"
+UNCOVERED = """((here, {left, top, width, height}) =>
+    here.contains(document.elementFromPoint(left + width / 2, top + height / 2)))(
+    document.activeElement, document.activeElement.getBoundingClientRect())"""
 SEEN = """(({outlineStyle, boxShadow}) => outlineStyle !== 'none' || boxShadow !== 'none')(
     getComputedStyle(document.activeElement))"""
 
@@ -25,7 +28,7 @@ class Person:
         self.page: Page = browser.new_context(
             viewport={"width": DESK, "height": 900}, locale="en-US", reduced_motion="reduce"
         ).new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(20_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda message: self._heard(message.type, message.text))
         self.page.on("pageerror", lambda error: self._heard("error", str(error)))
@@ -61,7 +64,7 @@ class Person:
         self._seen += 1
         for width in (PHONE, DESK):
             self.page.set_viewport_size({"width": width, "height": 900})
-            wait_until(self._fits, timeout=3, what=f"{self.page.url} fits {width} px")
+            wait_until(self._fits, timeout=5, what=f"{self.page.url} fits {width} px")
             if folder := os.environ.get("TEST_PICTURES"):
                 name = f"{self.email.partition('@')[0]}-{self._seen:02d}-{width}.png"
                 self.page.screenshot(path=Path(folder) / name, full_page=True)
@@ -83,6 +86,7 @@ class Person:
             self.page.keyboard.press("Tab")
             if self.page.evaluate(HERE.format(selector)):
                 assert self.page.evaluate(SEEN), f"nobody sees that the focus is on {selector}"
+                assert self.page.evaluate(UNCOVERED), f"something lies over {selector}"
                 return
         raise AssertionError(f"{MOST_TABS} tabs do not lead to {selector}")
 
