@@ -185,7 +185,9 @@ def redeem_first_admin(token: str, email: str, password: str, *, source: str = "
         found = [link for link in links.select_for_update().order_by("id") if link.token_hash == keyed_hash(token)]
         now = timezone.now()
         if not found or found[0].expires_at <= now or User.objects.filter(is_superuser=True).exists():
-            raise LinkRefused("This link was used, replaced or has expired; start the server again for a new one.")
+            raise LinkRefused(
+                "This link was used, replaced or has expired; start the development server again for a new one."
+            )
         links.update(used_at=now)
         return create_admin(change, email, password)
 

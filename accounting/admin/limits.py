@@ -36,6 +36,11 @@ class BudgetForm(VersionedForm):
         fields = "__all__"
         labels = {**_LABELS, "raise_until": "Raised until", "raise_reason": "Because", "hard": "Stops requests"}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.pk:
+            self.initial.setdefault("period", "month")
+
 
 class RateLimitForm(VersionedForm):
     class Meta:

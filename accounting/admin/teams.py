@@ -24,6 +24,10 @@ class ProjectInline(ConsoleInline):
     readonly_fields = ("keys_link",)
     show_change_link = True
 
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """A new team is asked for its first project: without one nobody can make a key."""
+        return 0 if obj else 1
+
     @admin.display(description="keys")
     def keys_link(self, project: Project) -> SafeString | str:
         return keys_link("Keys of this project", project__id__exact=project.pk) if project.pk else "—"

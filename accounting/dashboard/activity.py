@@ -12,7 +12,8 @@ from accounting.access.roles import ADMIN, VIEWER
 from accounting.activity import Wanted, narrowed, offered, slice_of, visible_events
 from accounting.dashboard.acting import party_of
 from accounting.models import AuditEvent
-from accounting.templatetags.console import plain, spaced
+from accounting.templatetags.console import spaced
+from accounting.templatetags.dashboard import told
 from gateway_project.dashboard.frame import TeamPage, render_page, team_page
 from gateway_project.dashboard.periods import DAYS_90, Period, read_period
 
@@ -60,11 +61,11 @@ def activity(request: HttpRequest, page: TeamPage) -> HttpResponse:
 
 def _line(event: AuditEvent) -> Line:
     changes = event.changes if isinstance(event.changes, dict) else {}
-    told = []
+    pairs = []
     for name, change in list(changes.items())[:MOST_FIELDS]:
         pair = change if isinstance(change, list) and len(change) == 2 else [None, change]
-        told.append((spaced(name), plain(pair[0]), plain(pair[1])))
-    return Line(event, spaced(event.object_type), tuple(told))
+        pairs.append((spaced(name), told(pair[0]), told(pair[1])))
+    return Line(event, spaced(event.object_type), tuple(pairs))
 
 
 def _choices(values: dict[str, list[str]], asked: dict[str, str]) -> dict[str, list[tuple[str, str]]]:

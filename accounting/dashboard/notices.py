@@ -78,7 +78,7 @@ def _asked(page: TeamPage, now: datetime) -> list[Notice]:
         "%(count)d requests for more of a budget wait for your decision.",
         count,
     )
-    return [Notice("info", said % {"count": count}, below(page, "budgets/"), _("Decide"))]
+    return [Notice("info", said % {"count": count}, below(page, "budgets/requests/?show=waiting"), _("Decide"))]
 
 
 def _expiring(page: TeamPage, now: datetime) -> list[Notice]:

@@ -1,5 +1,6 @@
 """What templates of the dashboard need beyond the console's ways of writing numbers and times (`{% load console %}`)."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,12 +12,17 @@ from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
 from accounting.models import RequestRecord
+from accounting.models.money import PLACES
 from accounting.money.first_bytes import LONGEST
-from accounting.templatetags.console import dollars, milliseconds
+from accounting.templatetags.console import dollars, milliseconds, plain
 from gateway_project.dashboard.periods import CHOICES
 from gateway_project.dashboard.role_names import ROLE_NAMES
 
 register = template.Library()
+
+# As audit events keep them.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
+MONEY = re.compile(rf"-?\d+\.\d{{{PLACES}}}")
 
 # The kinds of tokens: always in this order, with these classes of colour (static/dashboard/dashboard.css).
 KINDS = (
@@ -38,6 +44,18 @@ def local_time(value: datetime | None) -> SafeString | str:
     short = formats.date_format(here, "H:i:s" if here.date() == today else same_year)
     exact = f"{here:%Y-%m-%d %H:%M:%S} {here.tzname()}"
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, short)
+
+
+@register.filter
+def told(value: Any) -> str:
+    """A value of an audit event as a person reads it: moments in the page's zone, money without zeros at its end."""
+    text = plain(value)
+    if MOMENT.fullmatch(text):
+        try:
+            return formats.date_format(timezone.localtime(datetime.fromisoformat(text)), "j M Y H:i")
+        except ValueError:
+            return text  # a name that looks like one
+    return text.rstrip("0").rstrip(".") if MONEY.fullmatch(text) else text
 
 
 @register.filter
@@ -66,7 +84,7 @@ def cents(value: Decimal | None) -> SafeString | str:
 
 def plain_cents(value: Decimal) -> str:
     """The same as a text."""
-    places = 2 if abs(value) >= Decimal("0.995") or not value else min(12, 1 - value.adjusted())
+    places = 2 if abs(value) >= Decimal("0.995") or value == round(value, 2) else min(12, 1 - value.adjusted())
     sign = "-" if value < 0 else ""
     return f"{sign}${formats.number_format(round(abs(value), places), places, force_grouping=True)}"
 

@@ -61,6 +61,10 @@ class ProviderAdmin(RoutingAdmin):
             change_set(request), obj, credential_kind=kind, credential_values=values, expected_version=expected
         )
 
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
+        """A new provider's page is what comes next: the connection is tested there."""
+        return HttpResponseRedirect(self.change_address(obj.pk))
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         delete_provider(change_set(request), obj)
 

@@ -20,7 +20,7 @@
   const language = () => document.documentElement.lang || "en";
 
   function written(value, unit, short) {
-    const shape = short ? { notation: "compact", maximumFractionDigits: 1 } : { maximumFractionDigits: unit === "usd" ? 6 : 0 };
+    const shape = short ? { notation: "compact", maximumSignificantDigits: 3 } : { maximumFractionDigits: unit === "usd" ? 6 : 0 };
     if (unit === "usd") Object.assign(shape, { style: "currency", currency: "USD", minimumFractionDigits: short ? 0 : 2 });
     if (unit === "percent") return `${new Intl.NumberFormat(language(), { maximumFractionDigits: 1 }).format(value)} %`;
     return new Intl.NumberFormat(language(), shape).format(value);

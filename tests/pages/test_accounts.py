@@ -127,7 +127,8 @@ class TestFirstAdministrator:
         OneTimeLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
         page = Client().get(address)
         assert page.status_code == 410
-        assert b"Restart the gateway" in page.content
+        assert b"Restart the development server" in page.content
+        assert b"create_admin --email" in page.content, "the command as it works, not without what it asks for"
 
     def test_unknown_link_is_not_found(self) -> None:
         assert Client().get("/accounts/first/nothing-like-it/").status_code == 404

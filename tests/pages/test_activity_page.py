@@ -47,6 +47,25 @@ def test_a_change_reads_as_who_what_before_and_after(world: World, browser: Clie
     assert "203.0.113.9" in signed_in(world.admin).get(ADDRESS).content.decode()
 
 
+def test_moments_and_money_read_as_people_write_them(world: World, browser: Client) -> None:
+    changes = {
+        "raise_until": ["2026-10-01T10:00:00+00:00", "2026-12-01T00:00:00.250000+00:00"],
+        "raise_amount": ["0.010000000000", "500.000000000000"],
+        "name": ["2026-99-01T00:00:00+00:00", "1.50"],
+    }
+    world.team.timezone = "Europe/Berlin"
+    world.team.save()
+    make_events(1, changes=changes)
+    page = browser.get(ADDRESS).content.decode()
+    for before, after in (
+        ("1 Oct 2026 12:00", "1 Dec 2026 01:00"),
+        ("0.01", "500"),
+        ("2026-99-01T00:00:00+00:00", "1.50"),
+    ):
+        assert f"<del>{before}</del>" in page
+        assert f"<ins>{after}</ins>" in page
+
+
 def test_other_teams_events_are_never_there(world: World, browser: Client) -> None:
     with changing(Actor("eve@example.org", "user")) as change:
         other = Team(name="other")

@@ -202,6 +202,24 @@ def test_only_the_fields_of_the_chosen_kind_are_shown(visitor: Visitor) -> None:
     assert visitor.complaints == []
 
 
+def test_what_has_the_focus_is_never_below_the_buttons(visitor: Visitor) -> None:
+    page = visitor.open(reverse("admin:routing_provider_add"))
+    page.click("#id_name")
+    over = """(({left, top, width, height}) => {
+        const above = document.elementFromPoint(left + width / 2, top + height / 2), here = document.activeElement;
+        return !here.closest(".submit-row") && above?.closest(".submit-row") ? here.id : ""; })(
+        document.activeElement.getBoundingClientRect())"""
+    covered = []
+    for height in (700, 770, 840, 910, 980):
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.evaluate("window.scrollTo(0, 0)")
+        page.focus("#id_name")
+        for _ in range(24):
+            page.keyboard.press("Tab")
+            covered.append(page.evaluate(over))
+    assert sorted({name for name in covered if name}) == []
+
+
 def test_target_is_added_to_a_route_by_hand(visitor: Visitor, world: World) -> None:
     page = visitor.open(reverse("admin:routing_route_change", args=[world.route.pk]))
     page.click(".add-row a")

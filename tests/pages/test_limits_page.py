@@ -21,6 +21,10 @@ def added(console: Client, **values: Any) -> Any:
     return console.post(ADD, {**form, "scope": "organization", "period": "day", "amount": "1", **values})
 
 
+def test_a_new_budget_begins_with_the_month(world: World, console: Client) -> None:
+    assert fields_of(console.get(ADD).content, "budget_form")["period"] == "month"
+
+
 def test_a_budget_is_made_for_a_project(world: World, console: Client) -> None:
     values = {"scope": "project", "project": str(world.project.pk), "amount": "12.50", "soft": "50, 80 %"}
     assert added(console, **values).status_code == 302

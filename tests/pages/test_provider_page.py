@@ -89,8 +89,16 @@ def test_new_provider_with_its_credential(world: World, console: Client) -> None
     address = reverse("admin:routing_provider_add")
     values = fields_of(console.get(address).content, "provider_form")
     values |= {"name": "second", "base_url": "https://api.example.com", "credential_api_key": "sk-2"}
-    assert console.post(address, values).status_code == 302
+    made = console.post(address, values, follow=True)
     assert Credential.objects.get(provider__name="second").values == {"api_key": "sk-2"}
+    there = reverse("admin:routing_provider_change", args=[Provider.objects.get(name="second").pk])
+    assert made.redirect_chain == [(there, 302)], "to its own page, where the connection is tested"
+    assert made.status_code == 200, "without any target yet"
+    assert 'id="test-model" name="model" list="test-models" value=""' in made.content.decode()
+
+
+def test_the_first_model_of_a_provider_is_proposed_for_the_test(world: World, console: Client) -> None:
+    assert 'list="test-models" value="claude-sonnet-4-5"' in console.get(page(world)).content.decode()
 
 
 def test_how_fetching_a_token_went_is_shown(world: World, console: Client) -> None:

@@ -123,7 +123,9 @@ def test_pages_show_who_uses_a_route_and_a_name(world: World, eu: Route, console
     assert "ci" in section
     assert '<td class="num">3</td>' in section
     assert "by-condition" not in section
-    named = console.get(page_of(world.alias)).content.decode().split('id="callers"')[1].split("</section>")[0]
+    whole = console.get(page_of(world.alias)).content.decode()
+    assert f'href="{reverse("admin:routing_route_who_serves")}?model={world.alias.name}"' in whole
+    named = whole.split('id="callers"')[1].split("</section>")[0]
     assert "by-condition" in named
     assert "long-ago" not in named + section
     assert "only-lists" not in named + section

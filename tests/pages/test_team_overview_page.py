@@ -210,6 +210,8 @@ class TestNotices:
         budget = signed_in(world.stranger).get(HERE).context["budgets"][0]
         assert (budget.spent, budget.limit, budget.title) == (450, 500, "This month")
         assert self.said(signed_in(world.stranger)) == ["Budget “This month”: 90 % of $500.00 used."]
+        Budget.objects.update(amount=Decimal("0.01"))
+        assert self.said(signed_in(world.stranger)) == ["Budget “This month”: 4500000 % of $0.01 used."]
         Budget.objects.update(amount=5000)
         assert self.said(signed_in(world.stranger)) == []
 
@@ -240,7 +242,11 @@ class TestNotices:
                 now=timezone.now(),
             )  # fmt: skip
         waits = "1 request for more of a budget waits for your decision."
-        assert waits in self.said(member(world, "owner"))
+        owner = member(world, "owner")
+        assert waits in self.said(owner)
+        [notice] = [each for each in owner.get(HERE).context["notices"] if each.text == waits]
+        [waiting] = owner.get(notice.address).context["listed"]
+        assert waiting.asked_by == world.stranger.email, "the notice leads to what waits"
         assert waits in self.said(member(world, "admin"))
         assert waits in self.said(signed_in(world.admin))
         assert waits not in self.said(signed_in(world.stranger)), "nobody decides about their own"

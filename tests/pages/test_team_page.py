@@ -89,3 +89,21 @@ def test_a_new_team_has_everything_in_one_form(world: World, console: Client) ->
     assert "projects-TOTAL_FORMS" in text
     assert "memberships-TOTAL_FORMS" in text
     assert 'class="tabs"' not in text
+
+
+def test_a_new_team_is_asked_for_its_first_project_and_can_do_without(world: World, console: Client) -> None:
+    address = reverse("admin:accounting_team_add")
+    form = fields_of(console.get(address).content, "team_form")
+    assert form["projects-TOTAL_FORMS"] == "1"
+    assert console.post(address, {**form, "name": "first", "projects-0-name": "papers"}).status_code == 302
+    assert console.post(address, {**form, "name": "second"}).status_code == 302
+    assert list(Project.objects.filter(team__name__in=["first", "second"]).values_list("team__name", "name")) == [
+        ("first", "papers")
+    ]
+
+
+def test_people_without_an_account_are_invited_from_the_members_of_a_team(world: World, console: Client) -> None:
+    invite = f'href="{reverse("dashboard:invite", args=["platform"])}"'
+    assert invite in page(console, world, "members")
+    assert console.get(reverse("dashboard:invite", args=["platform"])).status_code == 200
+    assert invite not in page(signed_in(world.auditor), world, "members")
