@@ -4,12 +4,17 @@ import ast
 import gettext
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils.translation import override
 
+from accounting.models import RequestRecord
+from accounting.templatetags.console import dollars, grouped, milliseconds, outcome_pill, rate
+from accounting.templatetags.dashboard import exact_count, plain_cents
 from tests.pages.conftest import World, signed_in
 
 ROOT = Path(__file__).parents[2]
@@ -95,3 +100,29 @@ def test_pages_come_in_the_language_that_a_browser_asks_for(language: str, world
         assert answer.status_code == 200, page
         assert f'<html lang="{language}"' in answer.content.decode(), page
         assert PAGES[language] in answer.content.decode(), page
+
+
+@pytest.mark.parametrize(
+    ("language", "count", "sum_", "small", "time", "price"),
+    [
+        ("en", "1,234,567", "$1,234.50", "$0.00123", "1.6 s", "3.75"),
+        ("de", "1.234.567", "$1.234,50", "$0,00123", "1,6 s", "3,75"),
+    ],
+)
+def test_numbers_of_a_page_have_the_separators_of_its_language(
+    language: str, count: str, sum_: str, small: str, time: str, price: str
+) -> None:
+    """All of them: 1,234 beside 1.234,50 would be read a thousand times too small."""
+    with override(language):
+        assert grouped(1_234_567) == exact_count(1_234_567) == count
+        assert dollars(Decimal("1234.5")) == plain_cents(Decimal("1234.5")) == sum_
+        assert dollars(Decimal("0.001230")) == small
+        assert milliseconds(1_600) == time
+        assert rate(Decimal("3.750")) == rate("3.75") == price
+
+
+def test_an_outcome_is_told_in_the_language_of_the_page() -> None:
+    with override("de"):
+        assert ">beantwortet<" in outcome_pill(RequestRecord(outcome="served"))
+    with override("en"):
+        assert ">upstream error<" in outcome_pill(RequestRecord(outcome="upstream_error"))
