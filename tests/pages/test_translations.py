@@ -126,3 +126,18 @@ def test_an_outcome_is_told_in_the_language_of_the_page() -> None:
         assert ">beantwortet<" in outcome_pill(RequestRecord(outcome="served"))
     with override("en"):
         assert ">upstream error<" in outcome_pill(RequestRecord(outcome="upstream_error"))
+
+
+@pytest.mark.parametrize("page", ["/admin/", "/admin/accounting/team/add/", "/explain/", "/api/v1/keys/"])
+def test_what_is_not_translated_is_english_as_a_whole(world: World, page: str) -> None:
+    """Django's own words and numbers too."""
+    answer = signed_in(world.admin).get(page, headers={"accept-language": "de"})
+    assert answer.headers["content-language"] == "en"
+    assert "lang=" not in answer.content.decode() or '<html lang="en' in answer.content.decode()
+
+
+def test_an_invitation_says_which_language_it_is_in(client: Client, world: World) -> None:
+    answer = client.get("/invitations/none/", headers={"accept-language": "de"})
+    assert '<html lang="de"' in answer.content.decode()
+    assert "Diese Einladung gilt nicht" in answer.content.decode()
+    assert '<html lang="en"' in client.get("/accounts/login/", headers={"accept-language": "de"}).content.decode()
