@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounting.history.listing import Question
 from accounting.models import Project, RequestRecord, Team, VirtualKey
+from accounting.templatetags.console import OUTCOMES
 from gateway_project.dashboard.periods import Period
 
 LATEST = 500  # requests whose names are offered
@@ -50,7 +51,7 @@ class RequestFilters(forms.Form):
     def __init__(self, data: Any, team: Team) -> None:
         super().__init__(data, label_suffix="", prefix=None)
         everything = ("", _("all"))
-        names = {"project": _projects(team), "key": keys_of(team), "outcome": OUTCOMES}
+        names = {"project": _projects(team), "key": keys_of(team), "outcome": tuple(OUTCOMES.items())}
         for name, choices in names.items():
             chosen = str(data.get(name, ""))
             offered = list(choices)
@@ -79,15 +80,6 @@ class RequestFilters(forms.Form):
             status=values["status"],
             least_cost=values["min_cost"],
         )
-
-
-OUTCOMES = (
-    ("served", _("served")),
-    ("refused", _("refused")),
-    ("upstream_error", _("upstream error")),
-    ("client_left", _("client left")),
-    ("shut_down", _("shut down")),
-)
 
 
 def suggestions(records: "QuerySet[RequestRecord]") -> dict[str, list[str]]:

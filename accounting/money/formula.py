@@ -8,8 +8,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from accounting.models import RequestRecord
-from accounting.money.price_book import number
-from accounting.templatetags.console import dollars, grouped, spaced
+from accounting.templatetags.console import dollars, grouped, rate, spaced
 
 KINDS = (
     (_("input"), "tokens_input", "input"),
@@ -19,6 +18,7 @@ KINDS = (
     (_("output"), "tokens_output", "output"),
 )
 BANDS = {"long_context": _("prices of long prompts"), "fast": _("prices of fast mode")}
+EACH = _("$%(price)s / million")
 TIMES = "\N{MULTIPLICATION SIGN}"
 WORDS = {"batch": _("batch"), "geo": _("region")}
 
@@ -59,11 +59,12 @@ def formulas(lines: Sequence[Any]) -> list[Formula]:
 
 def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
     terms, total = [], Decimal(0)
-    for what, column, rate in KINDS:
+    for what, column, name in KINDS:
         count = int(getattr(counts, column))
         if count:
-            amount = Decimal(count) * Decimal(str(price[rate])) / 1_000_000
-            terms.append(Term(what, grouped(count), f"${price[rate]} / million", dollars(amount)))
+            each = Decimal(str(price[name]))
+            amount = Decimal(count) * each / 1_000_000
+            terms.append(Term(what, grouped(count), str(EACH) % {"price": rate(each)}, dollars(amount)))
             total += amount
     factors = []
     for name, value in (price.get("multipliers") or {}).items():
@@ -73,7 +74,8 @@ def _formula(price: Mapping[str, Any], counts: Any, title: str) -> Formula:
     if counts.web_searches:
         each = Decimal(str(price.get("web_search_per_1000", "10")))
         amount = each * counts.web_searches / 1000
-        searches = Term(_("web searches"), grouped(counts.web_searches), f"${number(each)} / 1,000", dollars(amount))
+        shown = f"${rate(each)} / {grouped(1000)}"
+        searches = Term(_("web searches"), grouped(counts.web_searches), shown, dollars(amount))
         total += amount
     return Formula(title, terms, factors, searches, dollars(total), _row(price), not price.get("id"))
 

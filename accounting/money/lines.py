@@ -1,8 +1,11 @@
 """The lines of a request as pages tell them: with the formula of their cost."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from accounting.models import LedgerEntry, RequestRecord
 from accounting.models.ledger import ADJUSTMENT
-from accounting.templatetags.console import grouped, spaced
+from accounting.templatetags.console import grouped, rate, spaced
 
 TIMES = "\u00d7"
 MOST_LINES = 100  # that the page of one request shows
@@ -27,12 +30,17 @@ def formula(entry: LedgerEntry) -> str:
         return f"corrects line {entry.adjusts}: {entry.reason}"
     price = entry.price if isinstance(entry.price, dict) else {}
     counted = ((int(getattr(entry, column)), name) for column, name in RATES)
-    parts = [f"{grouped(count)} {spaced(name)} {TIMES} ${price.get(name, '?')}" for count, name in counted if count]
-    text = f"({' + '.join(parts)}) / 1,000,000" if parts else ""
+    parts = [f"{grouped(count)} {spaced(name)} {TIMES} ${_rate(price, name)}" for count, name in counted if count]
+    text = f"({' + '.join(parts)}) / {grouped(1_000_000)}" if parts else ""
     multipliers = price.get("multipliers")
     for name, value in multipliers.items() if isinstance(multipliers, dict) else ():
         text += f" {TIMES} {value} ({name})"
     if entry.web_searches:
-        searches = f"{entry.web_searches} web searches {TIMES} ${price.get('web_search_per_1000', '?')} / 1,000"
+        each = f"${_rate(price, 'web_search_per_1000')} / {grouped(1000)}"
+        searches = f"{entry.web_searches} web searches {TIMES} {each}"
         text = f"{text} + {searches}" if text else searches
     return text or "no tokens"
+
+
+def _rate(price: Mapping[str, Any], name: str) -> str:
+    return rate(str(price[name])) if name in price else "?"

@@ -1,4 +1,4 @@
-"""How values read on the pages: times, durations, counts, outcomes."""
+"""How values read on the pages: times, durations, counts, outcomes. Numbers have the separators of the reader's language."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from accounting.models import RequestRecord
 from accounting.money.price_book import number
@@ -16,6 +17,13 @@ from accounting.money.price_book import number
 register = template.Library()
 
 TONES = {"served": "good", "refused": "warn", "upstream_error": "bad", "client_left": "calm", "shut_down": "bad"}
+OUTCOMES = {
+    "served": _("served"),
+    "refused": _("refused"),
+    "upstream_error": _("upstream error"),
+    "client_left": _("client left"),
+    "shut_down": _("shut down"),
+}
 WORDS = {
     "virtualkey": "virtual key",
     "apitoken": "API token",
@@ -40,13 +48,13 @@ WORDS = {
 @register.filter
 def grouped(value: int | None) -> str:
     """12345 as 12,345."""
-    return "—" if value is None else f"{value:,}"
+    return "—" if value is None else formats.number_format(value, 0, force_grouping=True)
 
 
 @register.filter
-def rate(value: Decimal) -> str:
-    """A price without needless zeros."""
-    return number(value)
+def rate(value: Decimal | str) -> str:
+    """A price without needless zeros; a text is as records keep it."""
+    return formats.number_format(number(Decimal(value)))
 
 
 @register.filter
@@ -56,9 +64,9 @@ def milliseconds(value: float | Decimal | None) -> str:
         return "—"
     number = float(value)
     if number < 1000:
-        return f"{number:.0f} ms" if number >= 10 else f"{number:.1f} ms"
+        return f"{number:.0f} ms" if number >= 10 else f"{formats.number_format(f'{number:.1f}')} ms"
     if number < 120_000:
-        return f"{number / 1000:.1f} s"
+        return f"{formats.number_format(f'{number / 1000:.1f}')} s"
     return f"{number // 60_000:.0f} min {number % 60_000 / 1000:.0f} s"
 
 
@@ -67,14 +75,15 @@ def dollars(value: Decimal | None) -> str:
     """Money to the last digit that is not zero, and cents at least: $0.0123, $4.00."""
     if value is None:
         return "—"
-    whole, _, places = f"{abs(value):,.12f}".partition(".")
-    return f"{'-' if value < 0 else ''}${whole}.{places.rstrip('0'):0<2}"
+    text = f"{abs(value):.12f}"
+    places = max(2, len(text.rstrip("0").partition(".")[2]))
+    return f"{'-' if value < 0 else ''}${formats.number_format(Decimal(text), places, force_grouping=True)}"
 
 
 @register.filter
 def cents(value: Decimal) -> str:
     """Money as a figure at a glance: $1,234.50."""
-    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+    return f"{'-' if value < 0 else ''}${formats.number_format(Decimal(f'{abs(value):.2f}'), 2, force_grouping=True)}"
 
 
 @register.filter
@@ -121,7 +130,7 @@ def key_state(row: Any) -> SafeString:
 
 @register.filter
 def outcome_pill(record: RequestRecord) -> SafeString:
-    return pill(record.get_outcome_display(), TONES.get(record.outcome, "calm"))
+    return pill(OUTCOMES.get(record.outcome, record.outcome), TONES.get(record.outcome, "calm"))
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounting.limits.shown import ShownBudget, ShownRate
 from accounting.models.limits import Scoped, scope_name
-from accounting.templatetags.console import dollars
+from accounting.templatetags.console import dollars, grouped
 
 register = template.Library()
 _WIDTH = 1000  # of a bar, in its own units
@@ -95,5 +95,5 @@ def budget_bar(shown: ShownBudget) -> dict[str, Any]:
 
 @register.filter
 def rate_label(shown: ShownRate) -> str:
-    used = "?" if shown.used is None else f"{shown.used:,}"
-    return _("%(used)s of %(limit)s used now") % {"used": used, "limit": f"{shown.line.limit:,}"}
+    used = "?" if shown.used is None else grouped(shown.used)
+    return _("%(used)s of %(limit)s used now") % {"used": used, "limit": grouped(shown.line.limit)}

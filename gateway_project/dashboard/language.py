@@ -1,11 +1,25 @@
-"""The language that somebody chose, as the cookie that Django's pages follow."""
+"""The language of a page, and the one that somebody chose, as the cookie that Django's pages follow."""
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from accounting.models import User
 
 ONE_YEAR = 365 * 24 * 3600
+ENGLISH = ("/admin/", "/explain/", "/accounts/", "/api/")  # pages without a catalogue; half of one would be Django's
+
+
+class PageLanguage(LocaleMiddleware):
+    """What the reader wants, where pages are translated; elsewhere Django's own sentences and numbers are English, too."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if request.path_info.startswith(ENGLISH):
+            translation.activate("en")
+            request.LANGUAGE_CODE = translation.get_language()
+        else:
+            super().process_request(request)
 
 
 def remember_language(response: HttpResponse, user: User) -> None:

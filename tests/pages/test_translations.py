@@ -4,12 +4,17 @@ import ast
 import gettext
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils.translation import override
 
+from accounting.models import RequestRecord
+from accounting.templatetags.console import dollars, grouped, milliseconds, outcome_pill, rate
+from accounting.templatetags.dashboard import exact_count, plain_cents
 from tests.pages.conftest import World, signed_in
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +32,13 @@ def _compiled(language: str) -> dict[str, str]:
     """msgid → translation, as pages use them; of plurals the first form."""
     with (_folder(language) / "django.mo").open("rb") as file:
         catalogue: dict[object, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    return {str(key[0] if isinstance(key, tuple) else key): text for key, text in catalogue.items()}
+    firsts = ((key[0] if isinstance(key, tuple) else key, text) for key, text in catalogue.items() if _is_first(key))
+    return {str(msgid): text for msgid, text in firsts}
+
+
+def _is_first(key: object) -> bool:
+    """Of a plural, a catalogue has an entry for each form: (msgid, number of the form)."""
+    return not isinstance(key, tuple) or key[1] == 0
 
 
 def _written(language: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -89,3 +100,44 @@ def test_pages_come_in_the_language_that_a_browser_asks_for(language: str, world
         assert answer.status_code == 200, page
         assert f'<html lang="{language}"' in answer.content.decode(), page
         assert PAGES[language] in answer.content.decode(), page
+
+
+@pytest.mark.parametrize(
+    ("language", "count", "sum_", "small", "time", "price"),
+    [
+        ("en", "1,234,567", "$1,234.50", "$0.00123", "1.6 s", "3.75"),
+        ("de", "1.234.567", "$1.234,50", "$0,00123", "1,6 s", "3,75"),
+    ],
+)
+def test_numbers_of_a_page_have_the_separators_of_its_language(
+    language: str, count: str, sum_: str, small: str, time: str, price: str
+) -> None:
+    """All of them: 1,234 beside 1.234,50 would be read a thousand times too small."""
+    with override(language):
+        assert grouped(1_234_567) == exact_count(1_234_567) == count
+        assert dollars(Decimal("1234.5")) == plain_cents(Decimal("1234.5")) == sum_
+        assert dollars(Decimal("0.001230")) == small
+        assert milliseconds(1_600) == time
+        assert rate(Decimal("3.750")) == rate("3.75") == price
+
+
+def test_an_outcome_is_told_in_the_language_of_the_page() -> None:
+    with override("de"):
+        assert ">beantwortet<" in outcome_pill(RequestRecord(outcome="served"))
+    with override("en"):
+        assert ">upstream error<" in outcome_pill(RequestRecord(outcome="upstream_error"))
+
+
+@pytest.mark.parametrize("page", ["/admin/", "/admin/accounting/team/add/", "/explain/", "/api/v1/keys/"])
+def test_what_is_not_translated_is_english_as_a_whole(world: World, page: str) -> None:
+    """Django's own words and numbers too."""
+    answer = signed_in(world.admin).get(page, headers={"accept-language": "de"})
+    assert answer.headers["content-language"] == "en"
+    assert "lang=" not in answer.content.decode() or '<html lang="en' in answer.content.decode()
+
+
+def test_an_invitation_says_which_language_it_is_in(client: Client, world: World) -> None:
+    answer = client.get("/invitations/none/", headers={"accept-language": "de"})
+    assert '<html lang="de"' in answer.content.decode()
+    assert "Diese Einladung gilt nicht" in answer.content.decode()
+    assert '<html lang="en"' in client.get("/accounts/login/", headers={"accept-language": "de"}).content.decode()
