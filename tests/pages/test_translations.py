@@ -27,7 +27,13 @@ def _compiled(language: str) -> dict[str, str]:
     """msgid → translation, as pages use them; of plurals the first form."""
     with (_folder(language) / "django.mo").open("rb") as file:
         catalogue: dict[object, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    return {str(key[0] if isinstance(key, tuple) else key): text for key, text in catalogue.items()}
+    firsts = ((key[0] if isinstance(key, tuple) else key, text) for key, text in catalogue.items() if _is_first(key))
+    return {str(msgid): text for msgid, text in firsts}
+
+
+def _is_first(key: object) -> bool:
+    """Of a plural, a catalogue has an entry for each form: (msgid, number of the form)."""
+    return not isinstance(key, tuple) or key[1] == 0
 
 
 def _written(language: str) -> Iterator[tuple[str, str, list[str]]]:
