@@ -95,3 +95,14 @@ def test_pages_come_in_the_language_that_a_browser_asks_for(language: str, world
         assert answer.status_code == 200, page
         assert f'<html lang="{language}"' in answer.content.decode(), page
         assert PAGES[language] in answer.content.decode(), page
+
+
+def test_a_state_agrees_with_its_noun_where_nouns_have_a_gender(world: World) -> None:
+    """A project is désactivé, a key désactivée: one English word, two texts."""
+    for row in (world.project, world.key):
+        row.enabled = False
+        row.save()
+    browser = signed_in(world.stranger)
+    for page, state in (("projects/", "désactivé"), ("projects/default/", "désactivé"), ("keys/", "désactivée")):
+        answer = browser.get(f"/teams/platform/{page}", headers={"accept-language": "fr"}).content.decode()
+        assert re.search(rf'<span class="pill[^"]*">{state}</span>', answer), page
