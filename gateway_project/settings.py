@@ -160,7 +160,7 @@ GATEWAY_WEBHOOK_ALLOW_PRIVATE = read_flag("GATEWAY_WEBHOOK_ALLOW_PRIVATE", defau
 
 LANGUAGE_CODE = "en"
 # Those that pages are complete in. Every text of the dashboard is marked; a catalogue goes to locale/, with its line here.
-LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("ja", "日本語")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True

@@ -107,6 +107,7 @@ def test_pages_come_in_the_language_that_a_browser_asks_for(language: str, world
     [
         ("en", "1,234,567", "$1,234.50", "$0.00123", "1.6 s", "3.75"),
         ("de", "1.234.567", "$1.234,50", "$0,00123", "1,6 s", "3,75"),
+        ("fr", "1\xa0234\xa0567", "$1\xa0234,50", "$0,00123", "1,6 s", "3,75"),
     ],
 )
 def test_numbers_of_a_page_have_the_separators_of_its_language(
@@ -141,3 +142,14 @@ def test_an_invitation_says_which_language_it_is_in(client: Client, world: World
     assert '<html lang="de"' in answer.content.decode()
     assert "Diese Einladung gilt nicht" in answer.content.decode()
     assert '<html lang="en"' in client.get("/accounts/login/", headers={"accept-language": "de"}).content.decode()
+
+
+def test_a_state_agrees_with_its_noun_where_nouns_have_a_gender(world: World) -> None:
+    """A project is désactivé, a key désactivée: one English word, two texts."""
+    for row in (world.project, world.key):
+        row.enabled = False
+        row.save()
+    browser = signed_in(world.stranger)
+    for page, state in (("projects/", "désactivé"), ("projects/default/", "désactivé"), ("keys/", "désactivée")):
+        answer = browser.get(f"/teams/platform/{page}", headers={"accept-language": "fr"}).content.decode()
+        assert re.search(rf'<span class="pill[^"]*">{state}</span>', answer), page
