@@ -251,8 +251,9 @@ def approve(olga: Person) -> None:
     """What the overview points out leads to the decision."""
     olga.follow("Overview")
     olga.reads("1 request for more of a budget waits for your decision.")
-    ticks = "Chart.getChart(document.querySelector('canvas')).scales.y.ticks.map((tick) => tick.label)"
-    written = olga.page.evaluate(ticks)
+    drawn = "window.Chart && Chart.getChart(document.querySelector('canvas'))"
+    wait_until(lambda: olga.page.evaluate(f"!!({drawn})"), what="the chart")
+    written = olga.page.evaluate(f"({drawn}).scales.y.ticks.map((tick) => tick.label)")
     assert len(set(written)) == len(written), "sums of less than a dollar are told apart"
     olga.looks()
     olga.follow("Decide")
