@@ -63,7 +63,7 @@ class DestinationFilter(django_filters.FilterSet):
 
 class DeliveryFilter(django_filters.FilterSet):
     team = django_filters.CharFilter("event__team")
-    destination = IntegerFilter("destination")  # a choice among all would tell which ones there are
+    destination = IntegerFilter("destination")
 
     class Meta:
         model = AlertDelivery
