@@ -2,6 +2,7 @@
 every address. They are made once for a module, inside a transaction that is taken back; what a test writes, it takes back
 itself."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,25 @@ TABLES = (
 )  # fmt: skip
 ALIAS = "claude-sonnet-4-5"
 QUICK = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+HOSTILE = (
+    "\x00", "x" * 10_000, "<script>alert(7)</script>", "-1", "9" * 40, "NaN", "1e999", "2026-02-30", "\u202e\U0001f600", "[]",
+    "9999-12-31T23:59:59",
+)  # fmt: skip
+_FIELD = re.compile(r'<(?:input|select|textarea)[^>]* name="([^"]+)"')
+
+
+def hostile_forms(html: str, *, together: bool = True) -> Iterator[dict[str, str]]:
+    """What to send to a page's forms, so that each field has each value once, beside others, and if `together` once more
+    beside the same."""
+    found = set(_FIELD.findall(html)) - {"csrfmiddlewaretoken"}
+    fields = sorted(field for field in found if not field.endswith("_FORMS"))
+    rows = {field: "1" for field in found if field.endswith("_FORMS")}  # Django would make a thousand of them
+    for turn, value in enumerate(HOSTILE):
+        yield {**rows, **{field: HOSTILE[(turn + place) % len(HOSTILE)] for place, field in enumerate(fields)}}
+        if together:
+            yield {**rows, **dict.fromkeys(fields, value)}
 
 
 @dataclass(frozen=True, slots=True)
