@@ -1,18 +1,32 @@
 """Django's pages under ASGI."""
 
+import re
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import connections
 
+_CHARSET = re.compile(rb";\s*charset\*?\s*=\s*(?:\"[^\"]*\"|[^;]*)", re.IGNORECASE)
+
 
 def django_pages() -> ASGIHandler:
     """Django, set up. Its requests give their database connections back."""
-    application = get_asgi_application()
+    django.setup(set_prefix=False)
     request_finished.connect(leave_no_connection, dispatch_uid="pages")
-    return application
+    return Pages()
+
+
+class Pages(ASGIHandler):
+    """Django's handler. Addresses, forms and JSON are UTF-8, whatever a header claims: Django would read them by any codec
+    that Python has, and fail with those that are none of text."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [
+            (name, _CHARSET.sub(b"", value) if name == b"content-type" else value) for name, value in scope["headers"]
+        ]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 def leave_no_connection(**_: Any) -> None:

@@ -12,10 +12,19 @@ from accounting.models import AlertDelivery, AlertDestination, AlertEvent, Alert
 NO_TEAM = "There is none, or not for this account."
 
 
+class TeamField(serializers.SlugRelatedField[Team]):
+    """A team by its name. A name that no database takes is nobody's."""
+
+    def to_internal_value(self, data: Any) -> Team:
+        if "\x00" in str(data):
+            self.fail("does_not_exist", slug_name=self.slug_field, value="")
+        return super().to_internal_value(data)
+
+
 class _OfTeam(serializers.ModelSerializer[Any]):
     """`team` is its name; null is the platform. On making, left out, it is the token's team."""
 
-    team = serializers.SlugRelatedField(
+    team = TeamField(
         slug_field="name",
         queryset=Team.objects.all(),
         required=False,

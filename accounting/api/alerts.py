@@ -34,7 +34,7 @@ from accounting.api.alert_serializers import (
     AlertRuleSerializer,
     NewAlertDestinationSerializer,
 )
-from accounting.api.filters import StrictForm
+from accounting.api.filters import IntegerFilter, StrictForm
 from accounting.api.parties import BAD, REFUSALS, STALE, PartyView
 from accounting.audit.changes import changing
 from accounting.models import AlertDelivery, AlertDestination, AlertRule, Team
@@ -63,6 +63,7 @@ class DestinationFilter(django_filters.FilterSet):
 
 class DeliveryFilter(django_filters.FilterSet):
     team = django_filters.CharFilter("event__team")
+    destination = IntegerFilter("destination")
 
     class Meta:
         model = AlertDelivery

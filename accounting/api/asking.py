@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from accounting.api.filters import MomentField
+from accounting.api.moments import MomentField
 from accounting.models.people import validate_timezone
 from accounting.money.reports import FILTERS, GROUPS, TAG, Question
 

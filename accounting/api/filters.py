@@ -4,15 +4,16 @@ to another question than was asked looks just like the right one."""
 # django-filter has no types
 # mypy: disable-error-code="no-untyped-call, misc, assignment, name-defined"
 
-import re
 from typing import Any
 
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 
+from accounting.api.moments import MomentField
 from accounting.models import LedgerEntry, Price, RequestRecord
 
+LARGEST = 2**63 - 1
 _PAGING = frozenset({"page", "page_size", "format"})
 
 
@@ -27,19 +28,17 @@ class FlagField(forms.Field):
         return str(value).lower() in {"true", "1"}
 
 
-class MomentField(django_filters.fields.IsoDateTimeField):
-    """An ISO 8601 moment; without a zone it is UTC. A `+` that arrived as a space is understood."""
-
-    def to_python(self, value: Any) -> Any:
-        return super().to_python(re.sub(r" (\d\d:?\d\d)$", r"+\1", value) if isinstance(value, str) else value)
-
-
 class FlagFilter(django_filters.Filter):
     field_class = FlagField
 
 
 class IntegerFilter(django_filters.Filter):
+    """A number that a column can hold."""
+
     field_class = forms.IntegerField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"min_value": -LARGEST, "max_value": LARGEST, **kwargs})
 
 
 class MomentFilter(django_filters.Filter):

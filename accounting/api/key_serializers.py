@@ -7,6 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounting.api.moments import MomentInBody
 from accounting.keyring.orders import NO_MEMBER, OVERLAPS, Order, OwnLimits
 from accounting.keyring.reading import KeyStanding, Use
 from accounting.limits.periods import PERIODS
@@ -65,7 +66,7 @@ class KeyWithSecretSerializer(KeySerializer):
 
 class _Restrictions(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=63)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    expires_at = MomentInBody(required=False, allow_null=True)
     allowed_models = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
     allowed_ips = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
     tags = serializers.DictField(child=serializers.CharField(max_length=200, allow_blank=True), required=False)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from rest_framework import serializers
 
+from accounting.api.moments import MomentInBody
 from accounting.limits.asking import APPROVE, CHANGE, REFUSE, visible_budgets
 from accounting.limits.loading import budget_terms, organization_terms, scope_of
 from accounting.limits.shown import ShownRate
@@ -83,6 +84,7 @@ class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
 
     budget: ClassVar[Any] = serializers.PrimaryKeyRelatedField(queryset=Budget.objects.none())
     scope = serializers.SerializerMethodField()
+    until = MomentInBody()
     asked_at = serializers.DateTimeField(source="created_at", read_only=True)
 
     class Meta:
@@ -137,7 +139,7 @@ class DecisionSerializer(serializers.Serializer[Any]):
 
     decision = serializers.ChoiceField(choices=[APPROVE, CHANGE, REFUSE])
     amount = serializers.DecimalField(max_digits=30, decimal_places=12, required=False)
-    until = serializers.DateTimeField(required=False)
+    until = MomentInBody(required=False)
     comment = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 

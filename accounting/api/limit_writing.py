@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from accounting.api.moments import MomentInBody
 from accounting.limits.asking import Party
 from accounting.limits.periods import PERIODS
 from accounting.limits.terms import RATE_KINDS, SCOPES
@@ -41,7 +42,7 @@ class _LimitSerializer(serializers.Serializer[Any]):
 
 class GivenRaiseSerializer(serializers.Serializer[Any]):
     amount = serializers.DecimalField(max_digits=30, decimal_places=12)
-    until = serializers.DateTimeField()
+    until = MomentInBody()
     reason = serializers.CharField(max_length=500)
 
 

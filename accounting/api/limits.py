@@ -13,7 +13,7 @@ from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounting.api.filters import StrictForm
+from accounting.api.filters import IntegerFilter, StrictForm
 from accounting.api.limit_serializers import (
     BudgetRequestSerializer,
     BudgetSerializer,
@@ -48,6 +48,8 @@ class BudgetFilter(django_filters.FilterSet):
 
 
 class RequestFilter(django_filters.FilterSet):
+    budget = IntegerFilter("budget")  # a choice among all would tell which ones there are
+
     class Meta:
         model = BudgetRequest
         form = StrictForm

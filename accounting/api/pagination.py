@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 MOST_COUNTED = 100_000
 LONGEST_COUNT = 100  # milliseconds
+MOST_PAGES = 10**7  # beyond, their rows' numbers would not fit into the database's
 
 
 class AheadPage(Page):  # type: ignore[type-arg]
@@ -63,7 +64,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         try:
             return super().validate_number(number)
         except EmptyPage:
-            if int(number) < 1 or not self.estimated:
+            if not 1 <= int(number) <= MOST_PAGES or not self.estimated:
                 raise
             return int(number)  # there may be more than was estimated
 

@@ -18,6 +18,11 @@ class DenyAll(BasePermission):
         return False
 
 
+def only_reads(request: Request, view: "APIView") -> bool:
+    """Whether nothing is asked for that could change something. What the view does not offer goes on to be told so, with 405."""
+    return request.method in SAFE_METHODS or request.method not in view.allowed_methods
+
+
 class ReadsRecords(BasePermission):
     """Administrators, auditors and teams, for reading; what a team sees is narrowed by the selector."""
 
@@ -25,11 +30,11 @@ class ReadsRecords(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         viewer = request.user
-        return request.method in SAFE_METHODS and isinstance(viewer, Viewer) and viewer.reach != "nothing"
+        return only_reads(request, view) and isinstance(viewer, Viewer) and viewer.reach != "nothing"
 
 
 class Known(BasePermission):
     """Anyone with a token or a session, for reading what holds no data: the schema and its page."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        return request.method in SAFE_METHODS and isinstance(request.user, Viewer)
+        return only_reads(request, view) and isinstance(request.user, Viewer)

@@ -16,7 +16,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
 from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
-from accounting.api.filters import MomentField
+from accounting.api.moments import MomentField
 from accounting.api.pagination import Pages
 from accounting.api.permissions import ReadsRecords
 from accounting.api.serializers import MoneySerializerField, RefusalSerializer

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 
 from accounting.audit.changes import ChangeSet, StaleVersion, changing
 from gateway_project.console.access import AdministratorsWrite, actor_of
-from gateway_project.console.fields import LinesField, MomentField, TagsField
+from gateway_project.console.fields import ChosenRow, LinesField, MomentField, TagsField
 from gateway_project.console.forms import BOOKKEEPING, VersionedForm, VersionedFormSet
 
 FIELDS: dict[str, type] = {
@@ -41,7 +41,7 @@ def sentences(error: Exception) -> str:
 
 
 class FriendlyFields:
-    """Puts our form fields for lists, tags and times."""
+    """Puts our form fields for lists, tags, times and rows that are found by typing."""
 
     def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         friendly = FIELDS.get(db_field.name)
@@ -53,6 +53,12 @@ class FriendlyFields:
         label = str(db_field.verbose_name).capitalize()
         initial = db_field.get_default if db_field.has_default() else None
         return friendly(required=not db_field.blank, label=label, help_text=db_field.help_text, initial=initial)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        admins: Any = self
+        if db_field.name in admins.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", ChosenRow(db_field, admins.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
 
 class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # type: ignore[type-arg]

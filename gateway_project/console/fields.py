@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
@@ -60,6 +61,15 @@ class TagsField(forms.CharField):
             return bool(self.to_python(initial) != self.to_python(data))
         except ValidationError:
             return True
+
+
+class ChosenRow(AutocompleteSelect):
+    """The admin's field that finds a row by typing. Shown once more with what is no row's number, it is empty, and does not
+    fail as Django's does."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        rows = [each for each in value if str(each).isascii() and str(each).isdigit() and len(str(each)) < 19]
+        return super().optgroups(name, rows or [""], attr)
 
 
 class MomentField(forms.DateTimeField):

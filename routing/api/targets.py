@@ -5,12 +5,13 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounting.api.authentication import ApiTokenAuthentication, SignedInAuthentication
+from accounting.api.permissions import only_reads
 from accounting.api.serializers import RefusalSerializer
 from accounting.selectors import Viewer
 from routing.target_status import ShownTarget, read_targets
@@ -25,7 +26,7 @@ class SeesEverything(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         viewer = request.user
-        return request.method in SAFE_METHODS and isinstance(viewer, Viewer) and viewer.reach in {"admin", "auditor"}
+        return only_reads(request, view) and isinstance(viewer, Viewer) and viewer.reach in {"admin", "auditor"}
 
 
 class TargetSerializer(serializers.Serializer[ShownTarget]):

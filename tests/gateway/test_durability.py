@@ -75,6 +75,7 @@ def _outage(own_gateway: OwnGateway, url: str) -> None:
                 cable.cut()
                 begun = len(account.answered)
                 # As long as an outage that everything must notice: pollers, the recorder, pooled connections.
+                _told_of_the_outage(gateway)
                 time.sleep(10)
                 during = len(account.answered) - begun
                 cable.mend()
@@ -87,6 +88,18 @@ def _outage(own_gateway: OwnGateway, url: str) -> None:
             recorded = all_recorded(gateway, answered, timeout=20)
             assert len(set(recorded)) == len(recorded)
             assert_agree(gateway, provider, answered, url)
+
+
+def _told_of_the_outage(gateway: Gateway) -> None:
+    """The REST API says in its own shape that the database is away; the log, in a line without a traceback."""
+    answer = gateway.get("/api/v1/requests/", key=gateway.token)
+    assert answer.status == 503
+    assert answer.value("retry-after") == "5"
+    assert b"The database is away" in answer.body
+    lines = [line for line in gateway.errors.read_text().splitlines() if "/api/v1/requests/" in line]
+    assert len(lines) == 1
+    assert "no answer without the database" in lines[0]
+    assert "Traceback" not in lines[0]
 
 
 @pytest.mark.postgres

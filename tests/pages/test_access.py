@@ -1,40 +1,14 @@
-"""Who may open what: every address of the console, for everybody."""
+"""Who may do what in the console beyond opening its pages, which tests/pages/test_every_address.py walks."""
 
 from datetime import UTC, datetime
 
-import pytest
 from django.contrib import admin
 from django.test import Client
-from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, reverse
 
 from accounting.models import Membership
 from routing.models import ConfigProposal, ConfigVersion
 from tests.pages.conftest import World, signed_in
-
-# Addresses that take POST only, or change what they show when opened; they have tests of their own.
-ELSEWHERE = {
-    "routing_provider_test",
-    "routing_configproposal_decide",
-    "logout",
-    "login",
-    "jsi18n",
-    "autocomplete",
-    "view_on_site",
-}
-
-
-def _patterns(resolver: URLResolver) -> list[URLPattern]:
-    found: list[URLPattern] = []
-    for entry in resolver.url_patterns:
-        found += _patterns(entry) if isinstance(entry, URLResolver) else [entry]
-    return found
-
-
-def _console_names() -> list[str]:
-    console = next(entry for entry in get_resolver().url_patterns if getattr(entry, "namespace", "") == "admin")
-    assert isinstance(console, URLResolver)
-    names = {pattern.name for pattern in _patterns(console) if pattern.name}
-    return sorted(names - ELSEWHERE)
 
 
 def _address(name: str, world: World) -> str:
@@ -57,43 +31,6 @@ def a_proposal() -> ConfigProposal:
     base = ConfigVersion.objects.get()
     now = datetime.now(UTC)
     return ConfigProposal.objects.create(created_at=now, author="bob@example.org", base=base, expires_at=now)
-
-
-CLOSED = {"accounting_price_delete", "accounting_unknownmodelprice_add", "accounting_unknownmodelprice_delete"}
-HISTORY = (
-    "requestrecord", "auditevent", "ledgerentry", "configversion", "configproposal", "budgetrequest", "budgetalert",
-    "alertevent",
-)  # fmt: skip
-READ_ONLY_ENDINGS = ("_changelist", "_change", "_history", "_who_serves")
-OPEN_TO_AUDITORS = {"search", "explain", "index", "app_list", "password_change", "password_change_done"}
-
-
-def test_there_are_addresses_to_check() -> None:
-    assert len(_console_names()) > 40
-
-
-@pytest.mark.parametrize("name", _console_names())
-def test_console_address(name: str, world: World) -> None:
-    address = _address(name, world)
-
-    assert _status(Client(), address) == 302, "a stranger is sent to the sign-in page"
-    assert Client().get(address).headers["location"].startswith(("/admin/login/", "/accounts/login/"))
-    assert signed_in(world.stranger).get(address, follow=True).status_code == 403
-    history = name.split("_")[1:2] in [[table] for table in HISTORY]
-    if history and name.endswith(("_add", "_delete")):
-        assert _status(signed_in(world.admin), address) == 403
-    elif history and name.endswith("_history"):
-        assert _status(signed_in(world.admin), address) == 404
-    elif name in CLOSED or (name.endswith("_delete") and name.split("_")[1] in {"virtualkey", "apitoken"}):
-        assert _status(signed_in(world.admin), address) == 403
-    else:
-        assert _status(signed_in(world.admin), address) in (200, 302)
-        readable = name.endswith(READ_ONLY_ENDINGS) or name in OPEN_TO_AUDITORS
-        assert _status(signed_in(world.auditor), address) in ((200, 302) if readable else (403,))
-
-
-def _status(client: Client, address: str) -> int:
-    return int(client.get(address).status_code)
 
 
 def test_auditor_changes_nothing(world: World) -> None:
