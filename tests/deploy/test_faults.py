@@ -20,7 +20,7 @@ import pytest
 
 from tests.deploy.conftest import Nginx, StartNginx
 from tests.deploy.services import OwnPostgres, OwnRedis
-from tests.deploy.test_two_nodes import kill_node, serving
+from tests.deploy.test_two_nodes import WORKERS, kill_node, serving
 from tests.fake_provider import Expected, FakeProvider
 from tests.gateway.bodies import ask
 from tests.gateway.load import Account, Load, wait_for
@@ -88,7 +88,7 @@ def running(template: Template, folder: Path, start_nginx: StartNginx) -> Iterat
     try:
         with FakeProvider(expected=Expected(secrets=set(KEYS.values()))) as provider:
             config = limited(provider.url, main=daily(PLENTY))
-            shared = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "GATEWAY_WORKERS": "2"}
+            shared = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "GATEWAY_WORKERS": str(WORKERS)}
             shared["GATEWAY_TRUSTED_PROXIES"] = "127.0.0.1"
             for name in "ab":
                 (folder / name).mkdir()
@@ -167,8 +167,8 @@ def test_what_a_data_centre_does(template: Template, tmp_path: Path, start_nginx
         say(f"{len(account.answered)} answered, {len(account.refused) + len(account.broken)} failed")
         for act in ("nothing", "restart of PostgreSQL", "rolling restart of both nodes", "a change of configuration"):
             assert not errors.acts[act], (act, errors.acts[act], account.refused[-3:])
-        for act in ("kill -9 of a worker", "kill -9 of a node", "the node comes back"):
-            assert sum(errors.acts[act].values()) <= CLIENTS, (act, errors.acts[act])
+        for act, deaths in (("kill -9 of a worker", 1), ("kill -9 of a node", WORKERS), ("the node comes back", 0)):
+            assert sum(errors.acts[act].values()) <= CLIENTS * deaths, (act, errors.acts[act])
         assert set(errors.acts["kill -9 of Redis, away for two seconds"]) <= {"status 503"}
         check_books(site, account)
         check_limit(site)
