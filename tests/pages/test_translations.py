@@ -167,10 +167,7 @@ def test_a_refusal_is_german_on_the_page_and_english_in_the_api(world: World) ->
     """Of the same key name, given twice, to the same browser."""
     browser, german = signed_in(world.admin), {"accept-language": "de"}
     name, project = world.key.name, world.project
-    values = {
-        **{"once": "a-form", "name": name, "project": project.pk, "kind": "service", "lifetime": "", "tags": ""},
-        **{"budget_period": "month", "patterns": "", "allowed_ips": ""},
-    }
+    values = {"once": "a-form", "name": name, "project": project.pk, "kind": "service", "budget_period": "month"}
     page = browser.post(f"/teams/{project.team.name}/keys/new/", values, headers=german).content.decode()
     assert "In diesem Projekt hat bereits ein Schlüssel diesen Namen" in page
     asked = {"project": project.name, "team": project.team.name, "name": name, "kind": "service"}
