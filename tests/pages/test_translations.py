@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.test import Client
-from django.utils.translation import override
+from django.core.paginator import Paginator
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.utils import translation
+from django.utils.translation import override, pgettext
 
 from accounting.audit.changes import Actor, StaleVersion, changing
 from accounting.models import AuditEvent, RequestRecord
@@ -219,3 +222,22 @@ def test_a_state_agrees_with_its_noun_where_nouns_have_a_gender(world: World) ->
     for page, state in (("projects/", "désactivé"), ("projects/default/", "désactivé"), ("keys/", "désactivée")):
         answer = browser.get(f"/teams/platform/{page}", headers={"accept-language": "fr"}).content.decode()
         assert re.search(rf'<span class="pill[^"]*">{state}</span>', answer), page
+
+
+def test_a_moment_and_a_condition_are_two_words_where_a_language_has_two() -> None:
+    with override("ja"):
+        assert (translation.gettext("When"), pgettext("condition", "When")) == ("日時", "条件")
+
+
+def test_lists_that_are_not_by_time_have_no_newer_and_older_pages() -> None:
+    listed = Paginator(range(30), 10).get_page(2)
+    pager, request = "dashboard/partials/pager.html", RequestFactory().get("/")
+    by_name = render_to_string(pager, {"listed": listed, "by_name": True}, request)
+    assert (">Previous<" in by_name, ">Next<" in by_name, "Newer" in by_name) == (True, True, False)
+    assert ">Newer<" in render_to_string(pager, {"listed": listed}, request)
+
+
+def test_a_checkbox_is_not_called_optional(world: World) -> None:
+    page = signed_in(world.admin).get("/teams/platform/budgets/new/").content.decode()
+    assert re.search(r'<label for="id_hard">[^<]*</label>', page)
+    assert re.search(r'<label for="id_soft">[^<]* <span class="optional">optional</span></label>', page)
