@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -23,8 +24,8 @@ from gateway_project.dashboard.frame import teams_of
 from gateway_project.dashboard.language import remember_language
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
-WRONG = "This e-mail address and password do not fit together. Passwords distinguish upper and lower case."
-WAIT = "Too many failed attempts. Wait 15 minutes, then try again."
+WRONG = _("This e-mail address and password do not fit together. Passwords distinguish upper and lower case.")
+WAIT = _("Too many failed attempts. Wait 15 minutes, then try again.")
 
 
 def _next_address(request: HttpRequest) -> str:

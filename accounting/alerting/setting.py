@@ -117,6 +117,8 @@ def choices_of(team: Team | None) -> Sequence[AlertDestination]:
 
 def _check(party: Party, row: AlertRule | AlertDestination) -> None:
     if not may_set_alerts(party, row.team):
-        raise NotAllowed("Only owners and admins of the team set its alerts; those of the platform, administrators.")
+        raise NotAllowed(
+            str(_("Only owners and admins of the team set its alerts; those of the platform, administrators."))
+        )
     if row._state.adding and type(row).objects.filter(team=row.team).count() >= MOST_OF_A_TEAM:
         raise ValidationError(_("There are %(most)s already; delete one first.") % {"most": MOST_OF_A_TEAM})

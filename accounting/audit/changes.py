@@ -17,9 +17,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounting.audit.masking import is_secret, kept_fields, name_of, raw_value, shown_change, shown_row, team_of
 from accounting.models import AuditEvent, Revision, Versioned
+from accounting.words import translated
 from gateway_project.crypto import EncryptedJSONField
 
 _REVISIONS: Mapping[str, str] = {"accounting": Revision.DIRECTORY, "routing": Revision.ROUTING}
@@ -46,12 +48,20 @@ class StaleVersion(Exception):
     def __init__(self, instance: models.Model, fields: tuple[str, ...], *, deleted: bool) -> None:
         self.fields = fields
         self.deleted = deleted
-        what = f"{instance._meta.verbose_name} {name_of(instance)}"
+        kind = translated(instance._meta.model_name or "") or str(instance._meta.verbose_name)
+        given = {"kind": kind, "name": name_of(instance)}
         if deleted:
-            super().__init__(f"The {what} was deleted in the meantime.")
-        else:
-            changed = f" ({', '.join(fields)})" if fields else ""
-            super().__init__(f"The {what} was changed by someone else in the meantime{changed}; look again, then save.")
+            super().__init__(_("The %(kind)s %(name)s was deleted in the meantime.") % given)
+            return
+        if not fields:
+            text = _("The %(kind)s %(name)s was changed by someone else in the meantime; look again, then save.")
+            super().__init__(text % given)
+            return
+        text = _(
+            "The %(kind)s %(name)s was changed by someone else in the meantime (%(fields)s); look again, then save."
+        )
+        names = ", ".join(translated(name) or name for name in fields)
+        super().__init__(text % {**given, "fields": names})
 
 
 class ChangeSet:
@@ -224,7 +234,7 @@ def _validate(instance: models.Model) -> None:
     """`full_clean`, and no NUL character in any text: PostgreSQL stores none."""
     for field in kept_fields(type(instance)):
         if not is_secret(field) and _has_nul(raw_value(instance, field)):
-            raise ValidationError({field.name: "A text cannot have a NUL character."})
+            raise ValidationError({field.name: _("A text cannot have a NUL character.")})
     instance.full_clean()
 
 

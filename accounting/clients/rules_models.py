@@ -76,7 +76,8 @@ def _about_name(given: Given, facts: Facts) -> Iterator[Finding]:
     if found is None:
         close = _close(asked, facts.names)
         text = _("%(asked)s is not served here.") % said
-        yield about(BAD, given, f"{text} {_('Perhaps: %(names)s') % {'names': ', '.join(close)}}" if close else text)
+        perhaps = _("Perhaps: %(names)s") % {"names": ", ".join(close)}
+        yield about(BAD, given, f"{text} {perhaps}" if close else text)
     elif not _allowed(asked, found, facts):
         yield about(BAD, given, _("%(asked)s is served here, and this key or its team may not use it.") % said)
     elif found.ending and found.successor:

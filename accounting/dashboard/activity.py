@@ -1,5 +1,6 @@
 """What was changed in a team: who, when, what, before and after."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from accounting.access.roles import ADMIN, VIEWER
 from accounting.activity import Wanted, narrowed, offered, slice_of, visible_events
 from accounting.dashboard.acting import party_of
 from accounting.models import AuditEvent
-from accounting.templatetags.console import spaced
+from accounting.templatetags.console import action_word, spaced
 from accounting.templatetags.dashboard import told
 from gateway_project.dashboard.frame import TeamPage, render_page, team_page
 from gateway_project.dashboard.periods import DAYS_90, Period, read_period
@@ -70,10 +71,9 @@ def _line(event: AuditEvent) -> Line:
 
 def _choices(values: dict[str, list[str]], asked: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
     """What filters offer, and what was asked though it is not among it."""
+    words: dict[str, Callable[[str], str]] = {"object_type": spaced, "action": action_word}
     return {
-        name: [
-            (value, spaced(value) if name == "object_type" else value) for value in sorted({*found, asked[name]} - {""})
-        ]
+        name: [(value, words.get(name, str)(value)) for value in sorted({*found, asked[name]} - {""})]
         for name, found in values.items()
     }
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounting.access.offers import is_within
 from accounting.access.roles import ADMIN, MEMBER, at_least
@@ -21,7 +23,7 @@ from accounting.models import AuditEvent, Budget, Membership, Project, RateLimit
 from accounting.services import create_key, rotate_key
 from gateway_project.crypto import Secret
 
-NO_MEMBER = (
+NO_MEMBER = gettext_lazy(
     "A personal key is for a member of the team, and not for a viewer."  # nor for somebody who is not there at all
 )
 OVERLAPS: Mapping[str, timedelta | None] = {
@@ -64,7 +66,7 @@ def issue(change: ChangeSet, party: Party, order: Order) -> tuple[VirtualKey, Se
     _check_end(order.expires_at)
     _check_models(order.project, order.allowed_models or ())
     if not order.project.enabled:
-        raise ValidationError({"project": "This project is disabled; its keys are refused."})
+        raise ValidationError({"project": _("This project is disabled; its keys are refused.")})
     key, secret = create_key(
         change,
         order.project,
@@ -150,8 +152,8 @@ def _need_to_issue(party: Party, order: Order) -> None:
     if may_issue(party, team, order.kind):
         return
     if at_least(role_in(party, team), MEMBER) and party.person:
-        raise NotAllowed("Service keys are made by admins and owners of the team; a member makes personal ones.")
-    raise NotAllowed("This role in the team does not allow making keys.")
+        raise NotAllowed(_("Service keys are made by admins and owners of the team; a member makes personal ones."))
+    raise NotAllowed(_("This role in the team does not allow making keys."))
 
 
 def _owner(party: Party, order: Order) -> User | None:
@@ -159,10 +161,10 @@ def _owner(party: Party, order: Order) -> User | None:
         return order.owner
     owner = order.owner or (User.objects.filter(email=party.name).first() if party.person else None)
     if owner is None:
-        raise ValidationError({"owner": "A personal key needs an owner."})
+        raise ValidationError({"owner": _("A personal key needs an owner.")})
     team = order.project.team
     if owner.email != party.name and not at_least(role_in(party, team), ADMIN):
-        raise NotAllowed("Keys of other people are made by admins and owners of the team.")
+        raise NotAllowed(_("Keys of other people are made by admins and owners of the team."))
     role = Membership.objects.filter(team=team, user=owner).values_list("role", flat=True).first()
     if not at_least(role or "", MEMBER):
         raise ValidationError({"owner": NO_MEMBER})
@@ -174,40 +176,41 @@ def _need_own_doing(party: Party, key: VirtualKey) -> None:
     events = AuditEvent.objects.filter(object_type="virtualkey", object_id=str(key.pk), changes__has_key="enabled")
     last = events.order_by("-id").first()
     if last is None or last.actor != party.name:
-        raise NotAllowed("Somebody else disabled this key; an admin or owner of the team enables it again.")
+        raise NotAllowed(_("Somebody else disabled this key; an admin or owner of the team enables it again."))
 
 
 def _need_free_name(project: Project, name: str, key: VirtualKey | None = None) -> None:
     same = VirtualKey.objects.filter(project=project, name=name)
     if (same.exclude(pk=key.pk) if key else same).exists():
         raise ValidationError(
-            {"name": "A key of this project has this name already; names of revoked keys stay theirs."}
+            {"name": _("A key of this project has this name already; names of revoked keys stay theirs.")}
         )
 
 
 def _need_in_use(key: VirtualKey) -> None:
     if key.revoked_at is not None:
-        raise ValidationError("This key is revoked, and stays so. Make another one.")
+        raise ValidationError(_("This key is revoked, and stays so. Make another one."))
 
 
 def _check_renaming(key: VirtualKey, name: str) -> None:
     if Budget.objects.filter(key=key).exists():
-        text = "This key has a budget, and what it spent is counted by its name; it keeps that name."
+        text = _("This key has a budget, and what it spent is counted by its name; it keeps that name.")
         raise ValidationError({"name": text})
     _need_free_name(key.project, name, key)
 
 
 def _check_end(moment: datetime | None) -> None:
     if moment is not None and moment <= timezone.now():
-        raise ValidationError({"expires_at": "This moment is over; choose one that is to come."})
+        raise ValidationError({"expires_at": _("This moment is over; choose one that is to come.")})
 
 
 def _check_models(project: Project, patterns: Sequence[str]) -> None:
     allowed = project.team.allowed_models
     beyond = [pattern for pattern in patterns if not is_within(pattern, allowed)]
     if beyond:
-        text = f"Not within what the team may use ({', '.join(allowed) or 'nothing'}): {', '.join(beyond)}."
-        raise ValidationError({"allowed_models": text})
+        text = _("Not within what the team may use (%(allowed)s): %(beyond)s.")
+        given = {"allowed": ", ".join(allowed) or _("nothing"), "beyond": ", ".join(beyond)}
+        raise ValidationError({"allowed_models": text % given})
 
 
 def _limit(change: ChangeSet, key: VirtualKey, limits: OwnLimits) -> None:

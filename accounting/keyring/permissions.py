@@ -1,6 +1,7 @@
 """Who may see and manage a team's keys: viewers see, members manage their own personal ones, admins and owners all."""
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from accounting.access.roles import ADMIN, MEMBER, OWNER, VIEWER, at_least
 from accounting.limits.asking import NotAllowed, Party
@@ -48,4 +49,4 @@ def may_issue(party: Party, team: Team, kind: str) -> bool:
 def need_to_manage(party: Party, key: VirtualKey) -> None:
     """Raises NotAllowed where somebody may see a key and not manage it."""
     if not may_manage(party, key):
-        raise NotAllowed("Only whoever owns this key, and admins and owners of the team, may manage it.")
+        raise NotAllowed(_("Only whoever owns this key, and admins and owners of the team, may manage it."))

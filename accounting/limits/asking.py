@@ -11,6 +11,8 @@ from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from accounting.audit.changes import Actor, ChangeSet, changing
 from accounting.models import ApiToken, Budget, BudgetRequest, Membership, User
@@ -20,6 +22,13 @@ MOST_EXPIRED = 500  # in one turn
 APPROVE, CHANGE, REFUSE = "approve", "change", "refuse"
 _ASKING = ("owner", "admin", "member")
 _DECIDING = ("owner", "admin")
+_STATES = {
+    "approved": pgettext_lazy("a request for more", "Approved"),
+    "changed": pgettext_lazy("a request for more", "approved with changes"),
+    "refused": pgettext_lazy("a request for more", "Refused"),
+    "expired": pgettext_lazy("a request for more", "Expired"),
+    "withdrawn": pgettext_lazy("a request for more", "Withdrawn"),
+}
 
 
 class NotAllowed(Exception):
@@ -81,7 +90,7 @@ def ask(
 ) -> BudgetRequest:
     """Asks for `amount` dollars on top of a budget until a moment."""
     if not may_ask(party, budget):
-        raise NotAllowed("Only members of the team may ask for more of this budget.")
+        raise NotAllowed(_("Only members of the team may ask for more of this budget."))
     _check_until(until, now)
     request = BudgetRequest(budget=budget, amount=amount, until=until, reason=reason.strip(), asked_by=party.name)
     change.save(request, action="asked")
@@ -92,7 +101,7 @@ def withdraw(change: ChangeSet, party: Party, request_id: int) -> BudgetRequest:
     """Takes one's own request back."""
     request = _open(party, request_id)
     if request.asked_by != party.name:
-        raise NotAllowed("Only whoever asked may withdraw a request.")
+        raise NotAllowed(_("Only whoever asked may withdraw a request."))
     request.state = BudgetRequest.State.WITHDRAWN
     change.save(request, action="withdrawn")
     return request
@@ -116,11 +125,11 @@ def decide(
     """
     request = _open(party, request_id)
     if not may_decide(party, request):
-        raise NotAllowed("This is for another owner or admin of the team to decide, or for an administrator.")
+        raise NotAllowed(_("This is for another owner or admin of the team to decide, or for an administrator."))
     if decision not in (APPROVE, CHANGE, REFUSE):
         raise ValidationError({"decision": f"Choose {APPROVE}, {CHANGE} or {REFUSE}."})
     if request.until <= now:
-        raise ValidationError("The time that this request was for is over.")
+        raise ValidationError(_("The time that this request was for is over."))
     if decision != CHANGE and (amount is not None or until is not None):
         raise ValidationError({"decision": f"Another amount or end is a {CHANGE}."})
     request.state = BudgetRequest.State.REFUSED
@@ -177,7 +186,7 @@ def _open(party: Party, request_id: int) -> BudgetRequest:
     visible_requests(party).get(pk=request_id)
     request = BudgetRequest.objects.select_for_update().get(pk=request_id)
     if request.state != BudgetRequest.State.OPEN:
-        raise ValidationError(f"This request is not open any more: {request.get_state_display()}.")
+        raise ValidationError(_("This request is not open any more: %(state)s.") % {"state": _STATES[request.state]})
     return request
 
 
@@ -192,6 +201,6 @@ def _owns(party: Party, budget: Budget) -> bool:
 
 def _check_until(until: datetime, now: datetime) -> None:
     if until <= now:
-        raise ValidationError({"until": "This moment is over; choose one that is to come."})
+        raise ValidationError({"until": _("This moment is over; choose one that is to come.")})
     if until > now + LONGEST:
-        raise ValidationError({"until": "At most a year from now; change the budget itself for longer."})
+        raise ValidationError({"until": _("At most a year from now; change the budget itself for longer.")})

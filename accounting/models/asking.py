@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils.translation import gettext_lazy as _
 
 from accounting.models.base import Versioned
 from accounting.models.limits import Budget, validate_money
@@ -57,7 +58,9 @@ class BudgetRequest(Versioned):
                 fields=["budget", "asked_by"],
                 condition=Q(state="open"),
                 name="one_open_request",
-                violation_error_message="You have asked for more of this budget already; withdraw that request first.",
+                violation_error_message=_(
+                    "You have asked for more of this budget already; withdraw that request first."
+                ),
             ),
         ]
 

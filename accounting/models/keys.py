@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext as _
 
 from accounting.models.base import Versioned
 from accounting.models.people import Project, Team, User, every_model
@@ -70,9 +71,10 @@ class VirtualKey(Versioned):
     def clean(self) -> None:
         super().clean()
         if self.kind == self.Kind.PERSONAL and self.owner is None:
-            raise ValidationError({"owner": "A personal key needs an owner."})
+            raise ValidationError({"owner": _("A personal key needs an owner.")})
         if self.kind == self.Kind.SERVICE and self.owner is not None:
-            raise ValidationError({"owner": "A service key has no owner; make it personal, or leave the owner out."})
+            text = _("A service key has no owner; make it personal, or leave the owner out.")
+            raise ValidationError({"owner": text})
 
 
 class KeyUse(models.Model):

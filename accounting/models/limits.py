@@ -10,6 +10,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.utils import formats
+from django.utils.translation import gettext_lazy as _
 
 from accounting.limits.periods import PERIODS
 from accounting.limits.terms import RATE_KINDS, SCOPES
@@ -28,9 +30,11 @@ def validate_percentages(value: Any) -> None:
     """Whole percentages, each once: `[50, 80]`."""
     whole = isinstance(value, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
     if not whole or any(not 0 < each <= MOST_PERCENT for each in value):
-        raise ValidationError(f"Soft limits are whole percentages from 1 to {MOST_PERCENT}, such as [50, 80].")
+        raise ValidationError(
+            _("Soft limits are whole percentages from 1 to %(most)s, such as [50, 80].") % {"most": MOST_PERCENT}
+        )
     if len(set(value)) != len(value) or len(value) > 20:
-        raise ValidationError("Give each percentage once, and at most 20 of them.")
+        raise ValidationError(_("Give each percentage once, and at most 20 of them."))
 
 
 def validate_pattern(value: str) -> None:
@@ -38,16 +42,20 @@ def validate_pattern(value: str) -> None:
 
 
 def validate_tag(value: str) -> None:
-    name, equals, _ = value.partition("=")
+    name, equals, _text = value.partition("=")
     if not equals or not name or len(name) > 63:
-        raise ValidationError("A tag is written as name=value, such as cost_center=4711.")
+        raise ValidationError(_("A tag is written as name=value, such as cost_center=4711."))
 
 
 def validate_money(value: Any) -> None:
     if not isinstance(value, Decimal) or not value.is_finite():
-        raise ValidationError("This is not an amount of dollars.")
+        raise ValidationError(_("This is not an amount of dollars."))
     if not 0 < value <= MOST:
-        raise ValidationError(f"An amount is more than 0 and at most {MOST:,} dollars.")
+        raise ValidationError(_("An amount is more than 0 and at most %(most)s dollars.") % {"most": _grouped(MOST)})
+
+
+def _grouped(value: Decimal | int) -> str:
+    return formats.number_format(value, 0, force_grouping=True)
 
 
 class Scoped(Versioned):
@@ -120,6 +128,12 @@ def _scope_rules(name: str) -> list[CheckConstraint]:
     return [CheckConstraint(condition=cases, name=f"{name}_scope")]
 
 
+_THERE_IS_ONE = {
+    "budget": _("There is such a budget already; change that one."),
+    "rate_limit": _("There is such a rate limit already; change that one."),
+}
+
+
 def _once(name: str, *fields: str) -> list[UniqueConstraint]:
     """One row of a kind within each owner."""
     return [
@@ -127,7 +141,7 @@ def _once(name: str, *fields: str) -> list[UniqueConstraint]:
             fields=[*([scope] if scope in _OWNERS else []), *fields, "model", "tag"],
             condition=Q(scope=scope),
             name=f"{name}_of_{scope}",
-            violation_error_message=f"There is such a {name.replace('_', ' ')} already; change that one.",
+            violation_error_message=_THERE_IS_ONE[name],
         )
         for scope in SCOPES
     ]
@@ -176,11 +190,11 @@ class Budget(Scoped):
         super().clean()
         if (self.raise_amount is None) != (self.raise_until is None):
             name = "raise_amount" if self.raise_amount is None else "raise_until"
-            raise ValidationError({name: "A raise has an amount and an end."})
+            raise ValidationError({name: _("A raise has an amount and an end.")})
         if self.raise_amount is not None and not self.raise_reason.strip():
-            raise ValidationError({"raise_reason": "Say why the budget is raised."})
+            raise ValidationError({"raise_reason": _("Say why the budget is raised.")})
         if self.carry_over and self.period == "total":
-            raise ValidationError({"carry_over": "A total has no next period to carry anything into."})
+            raise ValidationError({"carry_over": _("A total has no next period to carry anything into.")})
 
 
 class RateLimit(Scoped):
@@ -204,7 +218,8 @@ class RateLimit(Scoped):
     def clean(self) -> None:
         super().clean()
         if self.amount is not None and not 1 <= self.amount <= MOST_RATE:
-            raise ValidationError({"amount": f"A limit is a whole number from 1 to {MOST_RATE:,}."})
+            text = _("A limit is a whole number from 1 to %(most)s.") % {"most": _grouped(MOST_RATE)}
+            raise ValidationError({"amount": text})
 
 
 class OrganizationSettings(Versioned):

@@ -9,10 +9,12 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounting.models import RequestRecord
 from accounting.money.price_book import number
+from accounting.words import ACTIONS, ACTORS, TARGETS, word
 
 register = template.Library()
 
@@ -23,25 +25,6 @@ OUTCOMES = {
     "upstream_error": _("upstream error"),
     "client_left": _("client left"),
     "shut_down": _("shut down"),
-}
-WORDS = {
-    "virtualkey": "virtual key",
-    "apitoken": "API token",
-    "modelalias": "model alias",
-    "routetarget": "route target",
-    "onetimelink": "one-time link",
-    "unknownmodelprice": "price of unknown models",
-    "ledgerentry": "ledger entry",
-    "ratelimit": "rate limit",
-    "budgetalert": "budget alert",
-    "alertrule": "alert rule",
-    "alertdestination": "alert destination",
-    "budgetrequest": "budget request",
-    "organizationsettings": "organization",
-    "compatibilityrule": "compatibility rule",
-    "targetcontrol": "target",
-    "compatibilitysuggestion": "compatibility suggestion",
-    "configproposal": "proposal",
 }
 
 
@@ -136,7 +119,25 @@ def outcome_pill(record: RequestRecord) -> SafeString:
 @register.filter
 def spaced(name: str) -> str:
     """`modelalias` as words."""
-    return WORDS.get(name, name.replace("_", " "))
+    return word(name)
+
+
+@register.filter
+def action_word(action: str) -> str:
+    """What an event says was done, in the reader's language."""
+    return str(ACTIONS.get(action, action))
+
+
+@register.filter
+def actor_word(kind: str) -> str:
+    """`token`, `command`, `system`, in the reader's language."""
+    return str(ACTORS.get(kind, kind))
+
+
+@register.filter
+def target_state(state: str) -> str:
+    """`half open`, in the reader's language."""
+    return str(TARGETS.get(state, state))
 
 
 @register.filter
@@ -151,7 +152,7 @@ def plain(value: Any) -> str:
     if value is None or value == "" or value == [] or value == {}:
         return "—"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     if isinstance(value, Mapping):
         return "\n".join(f"{name}: {plain(part)}" for name, part in value.items())
     if isinstance(value, list):

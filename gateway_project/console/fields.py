@@ -50,9 +50,11 @@ class TagsField(forms.CharField):
             if not line.strip():
                 continue
             if not colon or not name:
-                raise ValidationError(f"Write one tag on a line, as name: value. This line is not: {line.strip()}")
+                raise ValidationError(
+                    _("Write one tag on a line, as name: value. This line is not: %(line)s") % {"line": line.strip()}
+                )
             if name in tags:
-                raise ValidationError(f"The tag {name} is there twice.")
+                raise ValidationError(_("The tag %(name)s is there twice.") % {"name": name})
             tags[name] = text
         return tags
 

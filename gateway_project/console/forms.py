@@ -7,8 +7,11 @@ from typing import Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from accounting.models import AuditEvent
+from accounting.words import word
 
 BOOKKEEPING = ("version_seen", "shown")
 NOT_SHOWN = frozenset({*BOOKKEEPING, "id", "DELETE"})
@@ -78,16 +81,22 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
         before, labels = self._shown_values(), []
         for name, value in self._current().items():
             if name in before and before[name] != json.loads(json.dumps(value, cls=DjangoJSONEncoder)):
-                labels.append(str(self[name].label).lower())
+                labels.append(_in_a_sentence(str(self[name].label)))
         event = self._last_event()
-        who = event.actor if event else "Someone else"
+        who = event.actor if event else _("Someone else")
         if not labels and event:
-            labels = [str(name).replace("_", " ") for name in event.changes]
-        what = f" changed {', '.join(labels)}" if labels else " saved a change"
-        return (
-            f"{who}{what} while you were editing. Nothing of yours was saved yet: the fields you did not touch "
-            "now show what stands there; look through them, then save again."
+            labels = [word(str(name)) for name in event.changes]
+        if labels:
+            text = _(
+                "%(who)s changed %(fields)s while you were editing. Nothing of yours was saved yet: the fields you did "
+                "not touch now show what stands there; look through them, then save again."
+            )
+            return text % {"who": who, "fields": ", ".join(labels)}
+        text = _(
+            "%(who)s saved a change while you were editing. Nothing of yours was saved yet: the fields you did "
+            "not touch now show what stands there; look through them, then save again."
         )
+        return text % {"who": who}
 
     def _last_event(self) -> AuditEvent | None:
         kind, key = self.instance._meta.model_name, str(self.instance.pk)
@@ -102,6 +111,11 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
     def current_version(self) -> str:
         """What the hidden field holds: the version of everything that the form edits."""
         return str(self.instance.version)
+
+
+def _in_a_sentence(label: str) -> str:
+    """English writes a label small there; other languages may not (`Name` is a noun in German)."""
+    return label.lower() if (get_language() or "en").startswith("en") else label
 
 
 class VersionedFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ from django.utils import translation
 from accounting.models import User
 
 ONE_YEAR = 365 * 24 * 3600
-ENGLISH = ("/admin/", "/explain/", "/accounts/", "/api/")  # pages without a catalogue; half of one would be Django's
+ENGLISH = ("/admin/", "/explain/", "/api/")  # pages without a catalogue; half of one would be Django's
 
 
 class PageLanguage(LocaleMiddleware):

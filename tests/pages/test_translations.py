@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.test import Client
-from django.utils.translation import override
+from django.core.paginator import Paginator
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.utils import translation
+from django.utils.translation import override, pgettext
 
-from accounting.models import RequestRecord
+from accounting.audit.changes import Actor, StaleVersion, changing
+from accounting.models import AuditEvent, RequestRecord
 from accounting.templatetags.console import dollars, grouped, milliseconds, outcome_pill, rate
 from accounting.templatetags.dashboard import exact_count, plain_cents
+from accounting.words import KINDS, WORDS, word
 from tests.pages.conftest import World, signed_in
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +146,71 @@ def test_an_invitation_says_which_language_it_is_in(client: Client, world: World
     answer = client.get("/invitations/none/", headers={"accept-language": "de"})
     assert '<html lang="de"' in answer.content.decode()
     assert "Diese Einladung gilt nicht" in answer.content.decode()
-    assert '<html lang="en"' in client.get("/accounts/login/", headers={"accept-language": "de"}).content.decode()
+
+
+@pytest.mark.parametrize("page", ["/accounts/login/", "/accounts/first/none/", "/nowhere/"])
+def test_signing_in_and_plain_pages_come_in_the_language_that_a_browser_asks_for(
+    client: Client, world: World, page: str
+) -> None:
+    said = {"/accounts/login/": "Passwort", "/accounts/first/none/": "Dieser Link gilt nicht"}
+    answer = client.get(page, headers={"accept-language": "de"}).content.decode()
+    assert '<html lang="de"' in answer
+    assert said.get(page, "Diese Seite gibt es nicht") in answer
+    assert '<html lang="en"' in client.get(page, headers={"accept-language": "en"}).content.decode()
+
+
+def test_a_wrong_password_is_refused_in_the_language_of_the_page(client: Client, world: World) -> None:
+    values = {"email": world.stranger.email, "password": "wrong"}
+    answer = client.post("/accounts/login/", values, headers={"accept-language": "fr"}).content.decode()
+    assert "ne correspondent pas" in answer
+    assert "do not fit together" not in answer
+
+
+def test_a_refusal_is_german_on_the_page_and_english_in_the_api(world: World) -> None:
+    """Of the same key name, given twice, to the same browser."""
+    browser, german = signed_in(world.admin), {"accept-language": "de"}
+    name, project = world.key.name, world.project
+    values = {"once": "a-form", "name": name, "project": project.pk, "kind": "service", "budget_period": "month"}
+    page = browser.post(f"/teams/{project.team.name}/keys/new/", values, headers=german).content.decode()
+    assert "In diesem Projekt hat bereits ein Schlüssel diesen Namen" in page
+    asked = {"project": project.name, "team": project.team.name, "name": name, "kind": "service"}
+    answer = browser.post("/api/v1/keys/", asked, content_type="application/json", headers=german)
+    assert answer.status_code == 400
+    assert "A key of this project has this name already" in answer.content.decode()
+
+
+def test_what_was_changed_is_told_in_words_of_the_language(world: World) -> None:
+    with changing(Actor("ada@example.org", "command")) as change:
+        world.project.display_name = "Everything"
+        change.save(world.project)
+    event = AuditEvent.objects.filter(object_type="project").latest("id")
+    assert (event.action, list(event.changes)) == ("changed", ["display_name"])
+    address = f"/teams/{world.project.team.name}/activity/"
+    page = signed_in(world.admin).get(address, headers={"accept-language": "de"}).content.decode()
+    assert re.search(r'<span class="pill[^"]*">geändert</span> Projekt<', page)
+    assert "Anzeigename:" in page
+    assert ">Befehl<" in page
+
+
+def test_a_stored_word_has_its_own_text_or_is_shown_as_it_is() -> None:
+    with override("de"):
+        assert word("budget_exceeded") == "Budget überschritten"
+        assert word("upstream_529") == "Anbieter: 529"
+        assert word("some_new_reason") == "some new reason"
+    with override("en"):
+        assert [name for name, text in WORDS.items() if name not in KINDS and str(text) != name.replace("_", " ")] == []
+
+
+def test_a_stale_form_says_what_changed_in_the_language_of_the_page(world: World) -> None:
+    with override("de"):
+        assert "Projekt" in str(StaleVersion(world.project, ("display_name",), deleted=False))
+        assert "(Anzeigename)" in str(StaleVersion(world.project, ("display_name",), deleted=False))
+    with override("en"):
+        text = str(StaleVersion(world.project, ("display_name",), deleted=False))
+    assert text == (
+        f"The project {world.project.team.name}/{world.project.name} was changed by someone else in the meantime "
+        "(display_name); look again, then save."
+    )
 
 
 def test_a_state_agrees_with_its_noun_where_nouns_have_a_gender(world: World) -> None:
@@ -153,3 +222,22 @@ def test_a_state_agrees_with_its_noun_where_nouns_have_a_gender(world: World) ->
     for page, state in (("projects/", "désactivé"), ("projects/default/", "désactivé"), ("keys/", "désactivée")):
         answer = browser.get(f"/teams/platform/{page}", headers={"accept-language": "fr"}).content.decode()
         assert re.search(rf'<span class="pill[^"]*">{state}</span>', answer), page
+
+
+def test_a_moment_and_a_condition_are_two_words_where_a_language_has_two() -> None:
+    with override("ja"):
+        assert (translation.gettext("When"), pgettext("condition", "When")) == ("日時", "条件")
+
+
+def test_lists_that_are_not_by_time_have_no_newer_and_older_pages() -> None:
+    listed = Paginator(range(30), 10).get_page(2)
+    pager, request = "dashboard/partials/pager.html", RequestFactory().get("/")
+    by_name = render_to_string(pager, {"listed": listed, "by_name": True}, request)
+    assert (">Previous<" in by_name, ">Next<" in by_name, "Newer" in by_name) == (True, True, False)
+    assert ">Newer<" in render_to_string(pager, {"listed": listed}, request)
+
+
+def test_a_checkbox_is_not_called_optional(world: World) -> None:
+    page = signed_in(world.admin).get("/teams/platform/budgets/new/").content.decode()
+    assert re.search(r'<label for="id_hard">[^<]*</label>', page)
+    assert re.search(r'<label for="id_soft">[^<]* <span class="optional">optional</span></label>', page)
