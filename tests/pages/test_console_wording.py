@@ -77,3 +77,9 @@ def test_what_cannot_be_deleted_says_what_to_do_and_leads_back(console: Client, 
 def test_a_token_s_role_is_chosen_from_roles(world: World) -> None:
     page = page_of(signed_in(world.admin), "accounting_apitoken_add")
     assert page.count('name="role"') == 3
+    assert "New API token" in page
+
+
+def test_an_abbreviation_keeps_its_letters(world: World, console: Client) -> None:
+    assert "API tokens" in page_of(console, "accounting_apitoken_changelist").partition("<h1>")[2][:20]
+    assert "<h2>API token</h2>" in page_of(console, "accounting_apitoken_change", world.token.pk)
