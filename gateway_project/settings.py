@@ -162,6 +162,7 @@ LANGUAGE_CODE = "en"
 # Those that pages are complete in. Every text of the dashboard is marked; a catalogue goes to locale/, with its line here.
 LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["gateway_project.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -251,6 +251,11 @@ class ApiTokenForm(VersionedForm):
         fields = "__all__"
         widgets = {"role": forms.RadioSelect}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "role" in self.fields:
+            self.fields["role"].choices = ApiToken.Role.choices  # type: ignore[attr-defined]
+
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(SecretHolderAdmin):

@@ -19,6 +19,7 @@ from accounting.money.price_store import ONLY, load_price_book, still_unpriced, 
 from accounting.templatetags.console import day, pill
 from gateway_project.console.editing import ConsoleAdmin
 from gateway_project.console.fields import MomentField, TagsField
+from gateway_project.console.figures import with_plain_figures
 from gateway_project.console.forms import VersionedForm
 
 MOST_SHOWN = 20
@@ -72,6 +73,10 @@ class PriceAdmin(ConsoleAdmin):
         ("Besides", {"fields": ("batch_multiplier", "geo_multipliers", "web_search_per_1000")}),
     )
     empty_hint = "No price yet. A model without one costs the price of unknown models."
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        return with_plain_figures(Price, found) if obj else found
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

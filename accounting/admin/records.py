@@ -19,6 +19,7 @@ from accounting.money.lines import formula, lines_of
 from accounting.templatetags.console import dollars, grouped, milliseconds, moment, outcome_pill, plain, spaced
 from gateway_project.console.access import NobodyWrites
 from gateway_project.console.editing import ConsoleAdmin
+from gateway_project.console.figures import with_plain_figures
 from gateway_project.console.paging import BoundedPaginator, HistoryList, seen
 
 SPANS = {
@@ -91,6 +92,13 @@ class HistoryAdmin(NobodyWrites, ConsoleAdmin):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return with_plain_figures(self.model, super().get_fieldsets(request, obj))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context.setdefault("history_link", False)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -228,7 +236,7 @@ class AuditEventAdmin(HistoryAdmin):
     list_display_links = ("time",)
     list_filter = (
         EventTimeFilter,
-        seen("object_type", "what"),
+        seen("object_type", "what", spaced),
         seen("action", "action"),
         seen("actor", "who"),
         seen("team", "team"),

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from accounting.access.offers import offered_names
@@ -191,7 +191,7 @@ def _usage(row: VirtualKey, period: Period) -> dict[str, Any]:
     )
     models = sorted(asked("alias"), key=lambda each: each.sums["cost_usd"], reverse=True)
     chart = {
-        "labels": [str(day.group[0]) for day in days],
+        "labels": [formats.date_format(day.group[0], "j M") for day in days],
         "unit": "usd",
         "series": [{"name": _("Cost"), "values": [float(day.sums["cost_usd"]) for day in days]}],
     }

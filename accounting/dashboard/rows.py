@@ -17,6 +17,7 @@ from accounting.templatetags.console import dollars
 from accounting.templatetags.dashboard import KINDS
 
 IN_CHART = 10
+FIGURE_SPACE = "\N{FIGURE SPACE}"
 KIND_TITLES: dict[str, Any] = {
     "input": gettext_lazy("Input"),
     "cache_write_5m": gettext_lazy("Cache write, 5 min"),
@@ -39,7 +40,8 @@ FEW: dict[str, Any] = {name: COLUMNS[name] for name in ("cost_usd", "requests", 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One group, the rest, or all: `names` as they were counted (none but for groups), `label` as people read it, `sub` what it
-    belongs to; `amounts` by column; `bars` the measure by time; `colour` what charts.js knows."""
+    belongs to; `amounts` by column; `bars` the measure by time; `colour` what charts.js knows; `places` the decimals of
+    money that the column has room for."""
 
     names: tuple[str, ...]
     label: str
@@ -48,10 +50,11 @@ class Row:
     share: float
     bars: tuple[int | Decimal, ...]
     colour: int | str = "rest"
+    places: int = 0
 
     @property
     def cells(self) -> list[str]:
-        return [written(name, value) for name, value in self.amounts.items()]
+        return [written(name, value, self.places) for name, value in self.amounts.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,17 @@ class Table:
         return [*shown, Row((), _("Others"), "", {}, 0, bars)]
 
 
-def written(column: str, value: int | Decimal) -> str:
-    """Money to its last digit, so that a column adds up; counts with their thousands apart."""
-    return dollars(Decimal(value)) if column == "cost_usd" else formats.number_format(value, 0, force_grouping=True)
+def written(column: str, value: int | Decimal, places: int = 0) -> str:
+    """Money to its last digit, so that a column adds up, with blanks as wide as digits up to `places`, so that points stand
+    below each other; counts with their thousands apart."""
+    if column != "cost_usd":
+        return formats.number_format(value, 0, force_grouping=True)
+    return dollars(Decimal(value)) + FIGURE_SPACE * (places - decimals(value))
+
+
+def decimals(value: int | Decimal) -> int:
+    """How many decimals `dollars` writes."""
+    return max(2, len(f"{abs(Decimal(value)):.12f}".rstrip("0").partition(".")[2]))
 
 
 def measures_of(asked: Asked) -> tuple[str, ...]:
@@ -92,12 +103,14 @@ def table_of(asked: Asked, found: Breakdown, columns: dict[str, Any] = COLUMNS) 
         return _by_kind(found)
     measure = MEASURES[asked.measure].order
     whole = found.total.sums.measure(measure)
+    shown = [*found.groups, *([found.rest] if found.rest else []), found.total]
+    places = max(decimals(group.sums.measure("cost_usd")) for group in shown)
 
     def row(group: Group, label: str, sub: str = "", colour: int | str = "rest") -> Row:
         sums = group.sums
         share = float(sums.measure(measure) / whole) if whole else 0.0
         amounts = {name: sums.measure(name) for name in columns}
-        return Row(group.values or (), label, sub, amounts, share, group.bars[measure], colour)
+        return Row(group.values or (), label, sub, amounts, share, group.bars[measure], colour, places)
 
     rows = [
         row(group, *_label(asked, group.values or ()), place if place < IN_CHART else "rest")
@@ -180,9 +193,12 @@ class TimeRow:
 
 def time_rows(asked: Asked, table: Table, links: Sequence[str]) -> list[TimeRow]:
     order, series = MEASURES[asked.measure].order, [*table.series, table.total]
+    places = [max((decimals(value) for value in row.bars), default=0) for row in series]
     return [
         TimeRow(
-            bar_label(bar, asked), links[place] if links else "", [written(order, row.bars[place]) for row in series]
+            bar_label(bar, asked),
+            links[place] if links else "",
+            [written(order, row.bars[place], most) for row, most in zip(series, places, strict=True)],
         )
         for place, bar in enumerate(table.bars)
     ]

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.utils import formats
+
 from accounting.limits.loading import budget_terms, organization_terms
 from accounting.limits.standing import standings
 from accounting.limits.terms import dollars_of
@@ -31,7 +33,7 @@ class Days:
         """As charts.js takes it."""
         values = [str(spent) for _, spent, _ in self.days]
         return {
-            "labels": [f"{day:%m-%d}" for day, _, _ in self.days],
+            "labels": [formats.date_format(day, "j M") for day, _, _ in self.days],
             "series": [{"name": "USD", "values": values}],
             "unit": "usd",
         }

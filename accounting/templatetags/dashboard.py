@@ -22,6 +22,7 @@ register = template.Library()
 
 # As audit events keep them.
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
+FIGURE = re.compile(r"(?P<dollar>\$?)(?P<amount>\d+(\.\d+)?)")
 MONEY = re.compile(rf"-?\d+\.\d{{{PLACES}}}")
 
 # The kinds of tokens: always in this order, with these classes of colour (static/dashboard/dashboard.css).
@@ -56,6 +57,27 @@ def told(value: Any) -> str:
         except ValueError:
             return text  # a name that looks like one
     return text.rstrip("0").rstrip(".") if MONEY.fullmatch(text) else text
+
+
+@register.filter
+def iso_moment(value: str) -> SafeString | str:
+    """A moment that is given as ISO 8601, in the page's zone; all of it and the zone are in its tooltip."""
+    if not value:
+        return "—"
+    here = timezone.localtime(datetime.fromisoformat(value))
+    exact = f"{here:%Y-%m-%d %H:%M:%S} {here.tzname()}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', value, exact, formats.date_format(here, "j M Y H:i"))
+
+
+@register.filter
+def readable(value: str) -> str:
+    """A limit's figures, as an explanation words them: counts with their thousands apart, money to the cent."""
+    return FIGURE.sub(_readable, value)
+
+
+def _readable(found: re.Match[str]) -> str:
+    amount = Decimal(found["amount"])
+    return plain_cents(amount) if found["dollar"] else formats.number_format(amount, force_grouping=True)
 
 
 @register.filter

@@ -13,6 +13,7 @@ from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.text import capfirst
 
 from accounting.audit.changes import ChangeSet, StaleVersion, changing
 from gateway_project.console.access import AdministratorsWrite, actor_of
@@ -162,7 +163,7 @@ class ConsoleAdmin(FriendlyFields, AdministratorsWrite, admin.ModelAdmin):  # ty
 
     def title_of(self, obj: Any) -> tuple[str, str | None]:
         """The heading of a row's page, and the line below it."""
-        return str(obj), str(self.opts.verbose_name).capitalize()
+        return str(obj), capfirst(str(self.opts.verbose_name))
 
     def not_there(self, request: HttpRequest) -> HttpResponse:
         """For a row that is gone."""

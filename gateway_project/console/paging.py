@@ -1,5 +1,6 @@
 """Lists of history: counted to a bound, filtered without scanning."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -27,10 +28,15 @@ class SeenFilter(admin.SimpleListFilter):
 
     column = ""
 
+    @staticmethod
+    def worded(value: str) -> str:
+        """A value as people read it."""
+        return value
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         seen = latest_values(request, model_admin)[self.column]
         chosen = request.GET.get(self.parameter_name or "")
-        return [(value, value) for value in sorted(seen | ({chosen} if chosen else set()))]
+        return [(value, self.worded(value)) for value in sorted(seen | ({chosen} if chosen else set()))]
 
     def has_output(self) -> bool:
         return len(self.lookup_choices) > 0
@@ -40,9 +46,14 @@ class SeenFilter(admin.SimpleListFilter):
         return queryset.filter(**{self.column: value}) if value else queryset
 
 
-def seen(column_name: str, label: str) -> type[SeenFilter]:
-    """A filter by `column_name` over the values of the latest rows."""
-    attributes = {"title": label, "parameter_name": column_name, "column": column_name}
+def seen(column_name: str, label: str, worded: Callable[[str], str] = str) -> type[SeenFilter]:
+    """A filter by `column_name` over the values of the latest rows, which `worded` writes for people."""
+    attributes = {
+        "title": label,
+        "parameter_name": column_name,
+        "column": column_name,
+        "worded": staticmethod(worded),
+    }
     return type(f"Seen{column_name.title()}", (SeenFilter,), attributes)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import structs
+
 from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from routing.demo.callers import Caller, Client
@@ -136,7 +138,14 @@ class Desk:
         pace = _PACE.get(entry.alias, _PACE[SONNET])[1] * self.chance.uniform(0.7, 1.2)
         entry.duration_ms = round((entry.ttft_ms or 0.0) + output / pace * 1000, 1)
         if not entry.stream:
-            entry.ttft_ms = entry.duration_ms
+            self._answered_whole(entry)
+
+    def _answered_whole(self, entry: Entry) -> None:
+        """An answer in one piece begins when all of it is there: that was the last call's waiting."""
+        *before, last = entry.attempts
+        more = entry.duration_ms - (entry.ttft_ms or 0.0)
+        entry.attempts = [*before, structs.replace(last, duration_ms=round(last.duration_ms + more, 1))]
+        entry.ttft_ms = entry.duration_ms
 
     def _first_byte(self, alias: str) -> float:
         return self.chance.lognormvariate(_PACE.get(alias, _PACE[SONNET])[0], 0.4)

@@ -155,6 +155,14 @@ def test_clients_speak_all_formats_and_caches_are_mostly_read(demo: Loaded) -> N
     assert records.filter(operation="count_tokens", cost_usd=0).exists()
 
 
+def test_an_answer_in_one_piece_took_its_time_at_the_provider(demo: Loaded) -> None:
+    whole = RequestRecord.objects.filter(operation="messages", outcome="served", stream=False)
+    assert whole.count() > 10
+    for record in whole:
+        calls = sum(attempt["duration_ms"] for attempt in record.attempts)
+        assert calls == pytest.approx(record.duration_ms, abs=1)
+
+
 def test_prices_of_every_kind_were_paid(demo: Loaded) -> None:
     prices = [price for price in LedgerEntry.objects.values_list("price", flat=True) if price]
     assert {price["band"] for price in prices} == {"standard", "long_context", "fast"}

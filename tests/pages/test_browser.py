@@ -139,6 +139,7 @@ def addresses(world: World) -> list[str]:
     found += [reverse("admin:accounting_price_changelist"), reverse("admin:accounting_price_add")]
     found += [reverse("admin:accounting_price_change", args=[price.pk]) for price in Price.objects.all()[:1]]
     found.append(reverse("admin:accounting_unknownmodelprice_change", args=[1]))
+    found.append(reverse("admin:accounting_ratelimit_delete", args=[world.rate.pk]))
     return [*found, reverse("admin:routing_route_delete", args=[world.route.pk])]
 
 
@@ -427,6 +428,7 @@ def test_pages_can_be_used_by_everybody(width: int, visitor: Visitor, world: Wor
     make_prices()
     team = reverse("admin:accounting_team_change", args=[world.team.pk])
     pages = ["/admin/", "/admin/search/?q=a", "/admin/configuration/"]
+    pages.append(reverse("admin:accounting_ratelimit_delete", args=[world.rate.pk]))
     pages += [reverse("admin:routing_route_change", args=[world.route.pk]), *(f"{team}?tab={tab.name}" for tab in TABS)]
     visitor.page.set_viewport_size({"width": width, "height": 800})
     found = [each for address in pages for each in violations(visitor.open(address))]

@@ -264,6 +264,8 @@ def test_the_explanation_is_a_part_or_a_page(world: World, member: Client) -> No
     whole = text(member, f"{LIST}req_2/explanation/")
     assert "<html" in whole
     assert "claude-sonnet-4-5 goes to main" in whole
+    assert "$0.00 / $500.00" in whole
+    assert "until 20" not in whole  # a moment as people write it, not as machines do
     part = member.get(f"{LIST}req_2/explanation/", headers={"hx-request": "true"}).content.decode()
     assert "<html" not in part
     assert "goes to main" in part

@@ -12,13 +12,13 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import override, pgettext
 
 from accounting.audit.changes import Actor, StaleVersion, changing
 from accounting.models import AuditEvent, RequestRecord
 from accounting.templatetags.console import dollars, grouped, milliseconds, outcome_pill, rate
-from accounting.templatetags.dashboard import exact_count, plain_cents
+from accounting.templatetags.dashboard import exact_count, iso_moment, plain_cents, readable
 from accounting.words import KINDS, WORDS, word
 from tests.pages.conftest import World, signed_in
 
@@ -125,6 +125,16 @@ def test_numbers_of_a_page_have_the_separators_of_its_language(
         assert dollars(Decimal("0.001230")) == small
         assert milliseconds(1_600) == time
         assert rate(Decimal("3.750")) == rate("3.75") == price
+
+
+def test_figures_of_an_explanation_read_like_those_of_pages() -> None:
+    assert readable("$408.049215508 and $0.25 reserved") == "$408.05 and $0.25 reserved"
+    assert readable("$1234.5") == "$1,234.50"
+    assert readable("120000") == "120,000"
+    assert readable("not known here") == "not known here"
+    with timezone.override("America/New_York"):
+        assert ">30 Nov 2026 18:00</time>" in iso_moment("2026-12-01T00:00:00+01:00")
+    assert iso_moment("") == "—"
 
 
 def test_an_outcome_is_told_in_the_language_of_the_page() -> None:

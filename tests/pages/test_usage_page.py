@@ -3,6 +3,7 @@ team's."""
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -104,6 +105,11 @@ class TestSums:
         page = browser.get(HERE, {"group": "user"}).content.decode()
         assert "$0.110000000004" in page  # the total
         assert "$0.000000000004" in page  # Ada's
+        spend = re.findall(r"<td class=\"number\">(\$[^<]+)</td>", page.partition("</table>")[0])
+        assert len(spend) > 2
+        assert {len(each.partition(".")[2]) for each in spend} == {
+            12
+        }  # with blanks, so that the points are in one line
         by_time = read(browser.get(CSV, {"group": "project", "rows": "time"}))
         assert sum(Decimal(each["Total"]) for each in by_time) == Decimal("0.110000000004")
         for each in by_time:
