@@ -69,6 +69,10 @@ class ChosenRow(AutocompleteSelect):
     """The admin's field that finds a row by typing. Shown once more with what is no row's number, it is empty, and does not
     fail as Django's does."""
 
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(js=["console/combobox.js"])
+
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         rows = [each for each in value if str(each).isascii() and str(each).isdigit() and len(str(each)) < 19]
         return super().optgroups(name, rows or [""], attr)

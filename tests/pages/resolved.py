@@ -67,4 +67,4 @@ def make_the_rest(everything: Everything) -> None:
         draft = Route(name="draft")
         save_route(change, draft, [RouteTarget(provider=world.provider, model="claude-opus-4-5")])
         change.save(Shadow(live=world.route, draft=draft, until=now + timedelta(days=1)))
-        change.save(UnknownModelPrice(input=1, output=1, cache_write_5m=1, cache_write_1h=1, cache_read=1))
+        change.save(UnknownModelPrice(pk=1, input=1, output=1, cache_write_5m=1, cache_write_1h=1, cache_read=1))

@@ -70,7 +70,7 @@ def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
         yield made
 
 
-def _address(name: str, everything: Everything, team: str = "platform") -> str:
+def page_of(name: str, everything: Everything, team: str = "platform") -> str:
     pattern, arguments = PATTERNS[name], _arguments(name, everything)
     text = "/" + str(pattern.pattern).replace("<str:team>", team)
     for argument, value in arguments.items():
@@ -94,7 +94,7 @@ def test_every_page_states_who_may_open_it(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_reading(name: str, everything: Everything) -> None:
     least, methods = PATTERNS[name].callback.access  # type: ignore[attr-defined]
-    address = _address(name, everything)
+    address = page_of(name, everything)
     assert Client().get(address).headers["location"].startswith("/accounts/login/")
     if "GET" not in methods:
         assert signed_in(everything.people["owner"]).get(address).status_code == 405
@@ -103,7 +103,7 @@ def test_reading(name: str, everything: Everything) -> None:
         answer = signed_in(everything.people[who]).get(address)
         assert answer.status_code == 404, who
         assert b"platform" not in answer.content.replace(address.encode(), b""), who
-    inside = signed_in(everything.people["owner elsewhere"]).get(_address(name, everything, team="elsewhere"))
+    inside = signed_in(everything.people["owner elsewhere"]).get(page_of(name, everything, team="elsewhere"))
     if _arguments(name, everything):
         assert name in ("session", "model") or inside.status_code == 404, "a row of another team, by one's own"
     standings = {**{role: role for role in ROLES}, "auditor": "viewer", "administrator": "owner"}
@@ -119,11 +119,11 @@ def test_reading(name: str, everything: Everything) -> None:
 @pytest.mark.parametrize("name", sorted(WRITES))
 def test_writing(name: str, everything: Everything) -> None:
     """A form without a value: whoever may not write is told so before anything is looked at, and nothing has changed."""
-    address, least = _address(name, everything), WRITES[name]
+    address, least = page_of(name, everything), WRITES[name]
     before = state()
     for who in ("nobody", "owner elsewhere"):
         assert signed_in(everything.people[who]).post(address).status_code == 404, who
-    inside = _address(name, everything, team="elsewhere")
+    inside = page_of(name, everything, team="elsewhere")
     signed_in(everything.people["owner elsewhere"]).post(inside)
     standings = {**{role: role for role in ROLES}, "auditor": "viewer"}
     for who, role in standings.items():
@@ -141,7 +141,7 @@ def test_writing(name: str, everything: Everything) -> None:
 def test_what_no_form_expects(name: str, everything: Everything) -> None:
     """Each field with each value, beside the same and beside others: never a failure, and never shown as anything but text."""
     owner = signed_in(everything.people["administrator"])
-    address = _address(name, everything)
+    address = page_of(name, everything)
     page = owner.get(address)
     html = page.content.decode() if page.status_code == 200 else ""
     for data in hostile_forms(html):
@@ -155,4 +155,4 @@ def test_what_no_form_expects(name: str, everything: Everything) -> None:
 def test_what_only_reads_takes_nothing_else(name: str, everything: Everything) -> None:
     owner = signed_in(everything.people["owner"])
     for method in ("post", "put", "patch", "delete"):
-        assert getattr(owner, method)(_address(name, everything)).status_code == 405, method
+        assert getattr(owner, method)(page_of(name, everything)).status_code == 405, method

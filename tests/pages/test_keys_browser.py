@@ -3,11 +3,8 @@ policy, overflows a phone or hinders assistive technology."""
 
 import shutil
 from collections.abc import Iterator
-from itertools import product
-from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
@@ -90,27 +87,19 @@ def test_settings_are_checked_by_hand(member: Visitor) -> None:
     assert member.complaints == []
 
 
-def test_pages_fit_a_phone_keep_the_policy_and_are_accessible(member: Visitor, world: World) -> None:  # noqa: F811
+def test_pages_fit_a_phone_and_keep_the_policy(member: Visitor, world: World) -> None:  # noqa: F811
     key = VirtualKey.objects.create(
         project=world.project, name="sams-" + "long-" * 11 + "a", prefix="gw_12345678", secret_hash="0" * 64, kind="personal",
         owner=world.stranger, allowed_models=["a-very-long-name-of-a-model-" * 6],
     )  # fmt: skip
     own = f"{KEYS}{key.pk}/"
-    wide, unfit = [], []
+    wide = []
     member.page.set_viewport_size(PHONE)
     paths = [KEYS, f"{KEYS}new/", own, f"{own}change/", f"{own}rotate/", f"{own}revoke/", f"{own}secret/"]
     paths += ["/teams/platform/setup/", "/teams/platform/setup/?format=bedrock", "/teams/platform/setup/check/"]
-    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for theme, path in product(themes, paths):
-        member.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        page = member.open(path)
+    for path in paths:
+        member.open(path)
         if member.overflow() > 0:
             wide.append(f"{path}: {member.overflow()} px")
-        page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
-        violations = Axe().run(page).response["violations"]
-        unfit += [
-            f"{path} {theme}: {each['id']} {[node['target'] for node in each['nodes']][:3]}" for each in violations
-        ]
     assert wide == []
-    assert "\n".join(unfit) == ""
     assert member.complaints == []

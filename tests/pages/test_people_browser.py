@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext
 from pytest_django.live_server_helper import LiveServer
 
@@ -85,16 +84,15 @@ def test_an_invitation_is_made_handed_over_and_accepted(
     assert owner.complaints == guest.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_of_people_fit_a_phone_keep_nobody_out_and_violate_no_policy(
-    scheme: str, browser: Browser, live_server: LiveServer, world: World, contexts: list[BrowserContext]
+def test_pages_of_people_fit_a_phone_and_violate_no_policy(
+    browser: Browser, live_server: LiveServer, world: World, contexts: list[BrowserContext]
 ) -> None:
-    owner = owner_of(browser, live_server, contexts, viewport=PHONE, color_scheme=scheme)
+    owner = owner_of(browser, live_server, contexts, viewport=PHONE)
     member = Membership.objects.get(user=world.stranger)
     team = "/teams/platform"
     with changing(Actor("tests", "system")) as change:
         _, token = invite(change, Party("root@example.org", admin=True), world.team, Terms("member"))
-    wide, barriers = [], []
+    wide = []
     for path in (
         f"{team}/members/", f"{team}/members/invite/", f"{team}/members/{member.pk}/", f"{team}/settings/",
         f"{team}/projects/", f"{team}/projects/default/", f"{team}/new-project/", f"{team}/activity/", "/profile/",
@@ -103,10 +101,7 @@ def test_pages_of_people_fit_a_phone_keep_nobody_out_and_violate_no_policy(
         owner.open(path)
         if owner.overflow() > 0:
             wide.append(f"{path}: {owner.overflow()} px")
-        found = Axe().run(owner.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
-        barriers += [(path, each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]]
     assert wide == []
-    assert barriers == []
     assert owner.complaints == []
 
 

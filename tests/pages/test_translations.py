@@ -249,5 +249,5 @@ def test_lists_that_are_not_by_time_have_no_newer_and_older_pages() -> None:
 
 def test_a_checkbox_is_not_called_optional(world: World) -> None:
     page = signed_in(world.admin).get("/teams/platform/budgets/new/").content.decode()
-    assert re.search(r'<label for="id_hard">[^<]*</label>', page)
+    assert re.search(r'<label class="check" for="id_hard"><input type="checkbox"[^>]*>[^<]*</label>', page)
     assert re.search(r'<label for="id_soft">[^<]* <span class="optional">optional</span></label>', page)
