@@ -28,7 +28,7 @@ class Person:
         self.page: Page = browser.new_context(
             viewport={"width": DESK, "height": 900}, locale="en-US", reduced_motion="reduce"
         ).new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda message: self._heard(message.type, message.text))
         self.page.on("pageerror", lambda error: self._heard("error", str(error)))
@@ -64,7 +64,7 @@ class Person:
         self._seen += 1
         for width in (PHONE, DESK):
             self.page.set_viewport_size({"width": width, "height": 900})
-            wait_until(self._fits, timeout=5, what=f"{self.page.url} fits {width} px")
+            wait_until(self._fits, timeout=15, what=f"{self.page.url} fits {width} px")
             if folder := os.environ.get("TEST_PICTURES"):
                 name = f"{self.email.partition('@')[0]}-{self._seen:02d}-{width}.png"
                 self.page.screenshot(path=Path(folder) / name, full_page=True)

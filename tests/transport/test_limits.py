@@ -200,8 +200,9 @@ async def test_connections_are_limited_and_handed_out_in_the_order_of_asking(nam
             turn.release()
         assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [b"good"] * 30
     assert len(server.peers) == 3
-    for place, body in enumerate(seen):
-        assert abs(place - int(body)) < 3
+    waited = [int(body) for body in seen if int(body) >= 3]  # the first three dial, which takes as long as it takes
+    for place, number in enumerate(waited, start=3):
+        assert abs(place - number) < 3
 
 
 @pytest.mark.parametrize("most", [4, 16])
