@@ -25,7 +25,7 @@ from gateway_project.lifespan import Lifespan, live, ready
 from gateway_project.metrics_page import MetricsPage
 from routing.proxy.edge import Gateway
 from routing.proxy.gauges import gauges
-from routing.proxy.paths import OWN
+from routing.proxy.paths import OWN, is_own
 from routing.proxy.runtime import get_runtime, started_runtime
 from routing.simulator import simulator
 
@@ -55,7 +55,7 @@ async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
 signed_in = AuthMiddlewareStack(TeamEvents.as_asgi())
 team_events = AllowedHostsOriginValidator(refused_without_database(signed_in))  # and no pages of other sites
 
-application = ProtocolTypeRouter(
+routes = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
@@ -72,3 +72,9 @@ application = ProtocolTypeRouter(
         "lifespan": Lifespan(get_runtime),
     }
 )
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Requests for the gateway go there at once; Channels' routers, which would lead them there as well, serve the rest."""
+    own = scope["type"] == "http" and is_own(scope["path"])
+    await (gateway if own else routes)(scope, receive, send)

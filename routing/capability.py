@@ -1,6 +1,6 @@
 """Which candidates can carry what a request makes use of. Pure: the rest of a route is asked first, the refusal comes last."""
 
-from dataclasses import replace
+import msgspec
 
 from routing.formats.base import Inbound
 from routing.formats.compat import Registry
@@ -37,4 +37,4 @@ def capable(inbound: Inbound, resolution: Resolution, registry: Registry) -> Res
             passed_over.append((target, f"it cannot carry the request: {refusal.message}"))
     if not kept:
         raise refusals[0]
-    return replace(resolution, candidates=tuple(kept), passed_over=tuple(passed_over))
+    return msgspec.structs.replace(resolution, candidates=tuple(kept), passed_over=tuple(passed_over))

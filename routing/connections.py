@@ -9,9 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway_project.metrics import turned_away
+from routing.cycle import Cycle
 from routing.formats.errors import render_error
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError
@@ -126,6 +127,8 @@ class GuardedConnection(HttpToolsProtocol):
             turned_away("headers")
             self.app = Refusal(TOO_LARGE)
         super().on_headers_complete()
+        if type(self.cycle) is RequestResponseCycle:  # just made, and not begun yet
+            self.cycle.__class__ = Cycle
         if (self._guard.retiring or self._beyond) and self.cycle is not None:
             self.cycle.keep_alive = False
 

@@ -7,6 +7,8 @@ Nothing here has a side effect; health, time and chance are passed in.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from accounting.access.grant import Grant
 from routing.capability import capable
 from routing.conditions import Condition
@@ -24,8 +26,7 @@ from routing.targets import HealthView, RouteConf
 WAIT = 30  # seconds, for a client whose route has no target that could come back
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(msgspec.Struct, frozen=True):
     """One condition that was asked: the `number` (from 0) of route `on`; `missed` is the test that failed, "" if it held."""
 
     on: str
@@ -34,8 +35,7 @@ class Looked:
     missed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RouteChoice:
+class RouteChoice(msgspec.Struct, frozen=True):
     """The route that serves, and every condition that was asked on the way there, in order."""
 
     route: RouteConf
@@ -47,8 +47,7 @@ class RouteChoice:
         return tuple(each for each in self.looked if not each.missed)
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True):
     """Who serves a name: `alias` is the one asked for, `serving` the one whose route is taken (a successor's, perhaps)."""
 
     alias: AliasConf

@@ -3,7 +3,7 @@
 No I/O. What ends here is a `GatewayError`: 404 for a name that nothing serves, 400 for one that is not for this caller.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from accounting.access.directory import allows
 from accounting.access.grant import Grant
@@ -16,8 +16,7 @@ from routing.snapshot import AliasConf, Snapshot
 MOST_SUCCESSORS = 20  # that one request follows; saving refuses circles
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """The alias that a name fits, and the one that serves it: another one if the first is retired and forwards."""
 
     alias: AliasConf

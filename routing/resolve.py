@@ -3,16 +3,16 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+import msgspec
 
 from routing.targets import HealthView, RouteConf, TargetConf, TargetHealth
 
 Random = Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A target to try. `score` is what its tier was ordered by, the greatest first; `probe` as in `TargetHealth`."""
 
     target: TargetConf
@@ -20,8 +20,7 @@ class Candidate:
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """Targets in the order to try them, and those passed over with the reason, for people.
 
     Targets that only rest (a 429) are tried after all, the first to return first, when nothing else is left. Without

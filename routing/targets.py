@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+import msgspec
+
 from gateway_project.crypto import Secret
 from routing.conditions import Condition
 
@@ -116,8 +118,7 @@ class ControlConf:
 BreakerState = Literal["closed", "open", "half_open"]
 
 
-@dataclass(frozen=True, slots=True)
-class TargetHealth:
+class TargetHealth(msgspec.Struct, frozen=True):
     """One target at one moment. `until` is when an open breaker or a rest ends; `ttft` is seconds, None if unknown.
 
     `reason` is empty when the target may be called; `probe` says that the call would be a half-open breaker's only one.

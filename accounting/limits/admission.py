@@ -8,8 +8,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from accounting.limits.book import BudgetLine, Limits, Plan, fits
 from accounting.limits.counters import BudgetState, Counters, Decision, Settlement, Verdict, Wish, is_slot, wanted
@@ -22,8 +24,7 @@ from gateway_project.endings import end
 RENEW_EVERY = 15.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What asks to be let in. `model` is the name as asked, `targets` the pairs of provider and upstream model that may
     serve it; `now` a Unix time; `size` bytes of the body."""
 
@@ -33,15 +34,14 @@ class Demand:
     stream: bool = False
     size: int = 0
     max_tokens: int | None = None
-    now: float = field(default_factory=time.time)
+    now: float = msgspec.field(default_factory=time.time)
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.model, *(model for _, model in self.targets))
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """What a request came to, in nano-dollars and tokens (input of all kinds together). `model` is the upstream's that
     served it; `exact` is false where the upstream did not say so itself."""
 

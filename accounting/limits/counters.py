@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from accounting.limits.book import BudgetLine, Plan, RateLine
 from accounting.limits.terms import CONCURRENT, INPUT_TOKENS, OUTPUT_TOKENS
 
@@ -30,8 +32,7 @@ class Verdict(Enum):
     STOPS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a request wants to reserve: nano-dollars, the least it can cost, tokens."""
 
     cost: int = 0
@@ -40,8 +41,7 @@ class Wish:
     output_tokens: int = 0
 
 
-@dataclass(slots=True)
-class BudgetState:
+class BudgetState(msgspec.Struct):
     """A budget's counter after the decision; `limit` includes what was carried over."""
 
     verdict: Verdict
@@ -50,16 +50,14 @@ class BudgetState:
     limit: int
 
 
-@dataclass(slots=True)
-class RateState:
+class RateState(msgspec.Struct):
     """A rate's counter after the decision; `wait` is in microseconds, 0 when it fits."""
 
     used: int
     wait: int
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(msgspec.Struct):
     """All pass and all are charged, or none. `at` is the counters' own time of it."""
 
     passed: bool
@@ -69,8 +67,7 @@ class Decision:
     fallback: bool = False  # decided without the shared counters
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(msgspec.Struct):
     """What a ticket has come to. `spent` are the budgets to charge, `corrections` what its windows counted too much or
     too little. Without `spent` and `corrections` it is a release."""
 
@@ -82,8 +79,7 @@ class Settlement:
     again: bool = False  # tried before, and perhaps done
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """A budget's counter as it stands, in nano-dollars; `carried` came from the period before. `known` is false before
     anything was counted or read from the records."""
 
@@ -185,8 +181,7 @@ def carried(line: BudgetLine, before: Standing) -> int:
     return min(line.amount, max(0, line.amount + before.carried - before.spent - before.reserved))
 
 
-@dataclass(slots=True)
-class Held:
+class Held(msgspec.Struct):
     """What a ticket holds."""
 
     expires: int

@@ -9,6 +9,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from accounting.limits.counters import Wish
 from accounting.limits.terms import STRICT
 
@@ -41,8 +43,7 @@ class Prices(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(msgspec.Struct, frozen=True):
     """`full` is the cost without what experience takes off; `informed` whether there was any experience."""
 
     wish: Wish

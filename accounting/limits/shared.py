@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
 from redis import RedisError
 
 from accounting.limits.book import Plan
@@ -219,5 +220,5 @@ class SharedCounters:
             async with asyncio.timeout(DECIDE_WITHIN):
                 await self._store.settle(batch)
         except AWAY as error:
-            self._queue.extendleft(replace(each, again=True) for each in reversed(batch))
+            self._queue.extendleft(msgspec.structs.replace(each, again=True) for each in reversed(batch))
             self.lost(error)

@@ -4,7 +4,7 @@ All three carry the same Messages dialect in their bodies; a format is a thin sh
 the version and the betas stand, how a stream is framed and how an error looks.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -12,8 +12,7 @@ ANTHROPIC, BEDROCK, VERTEX = "anthropic", "bedrock", "vertex"
 MESSAGES, COUNT_TOKENS, MODELS, BATCHES, FILES = "messages", "count_tokens", "models", "batches", "files"
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True):
     """A client's request, understood as far as the gateway needs it; the body stays the bytes that came.
 
     `model` is the name as asked; `version` and `betas` are the API version and the beta values wherever the format
@@ -36,8 +35,7 @@ class Inbound:
     model_json: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(msgspec.Struct, frozen=True):
     """A request for an upstream, complete but for its credential. `path` is percent-encoded, without the base address.
 
     `opaque` says that any type of answer is good, a web page too: it is a file that a client has stored. `repeatable`: an
@@ -58,8 +56,7 @@ class Outbound:
     repeatable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One event of a Messages stream: its type, and its JSON as it came, byte for byte."""
 
     type: str

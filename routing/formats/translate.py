@@ -7,7 +7,6 @@ bytes go on as they are.
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -136,7 +135,7 @@ def _without_envelope(inbound: Inbound) -> Inbound:
     if len(kept) == len(fields):
         return inbound
     version = inbound.version or version_for(read_envelope(inbound.body).version, ANTHROPIC, inbound.model)
-    return replace(inbound, body=msgspec.json.encode(kept), version=version)
+    return msgspec.structs.replace(inbound, body=msgspec.json.encode(kept), version=version)
 
 
 def _with_own_rules(inbound: Inbound, plain: Outbound, model: str, registry: Registry) -> Outbound:

@@ -173,7 +173,9 @@ class Attempts:
         self._open = True
         error, status = "cancelled", 0
         try:
-            answer = await self._upstreams.open(target.provider, outbound, within=max(0.0, self._deadline - begin))
+            answer = await self._upstreams.open(
+                target.provider, outbound, within=max(0.0, self._deadline - begin), alarm=self._exchange.alarm
+            )
             error, status = "", answer.status
             now = time.monotonic()
             self._health.succeeded(target, now - begin, now, probe=self._probe)

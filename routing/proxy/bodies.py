@@ -1,6 +1,7 @@
 """Reads a request's body from the server, whole and bounded; undoes its content-encoding."""
 
 import asyncio
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import zstandard
 
 from routing.formats.base import Headers, header
+from routing.proxy.alarm import Alarm
 from routing.proxy.errors import GatewayError, invalid, too_large, too_slow
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -21,40 +23,6 @@ class ClientGone(Exception):
     """The client left before its request was complete."""
 
 
-class _Watch:
-    """Cancels the present task when a body comes too slowly. One timer for a body, which looks at a time stamp."""
-
-    __slots__ = ("_began", "_handle", "_heard", "_loop", "_silence", "_size", "expired", "task")
-
-    def __init__(self, silence: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self.expired = False
-        self._loop = asyncio.get_running_loop()
-        self._silence = silence
-        self._size = 0
-        self._began = self._heard = self._loop.time()
-        self._handle = self._loop.call_later(silence, self._look)
-
-    def heard(self, size: int) -> None:
-        """So many bytes have come by now."""
-        self._heard, self._size = self._loop.time(), size
-
-    def stop(self) -> None:
-        self._handle.cancel()
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        lasted, silent = now - self._began, now - self._heard
-        trickles = lasted >= 10 * self._silence and self._size < lasted * _LEAST_RATE
-        if trickles or silent >= self._silence:
-            self.expired = True
-            self.task.cancel()
-        else:
-            self._handle = self._loop.call_later(max(0.01, self._silence - silent), self._look)
-
-
 class Body:
     """The body of one request. `read` may be called once; `discard` before an answer to a request that was not read.
 
@@ -63,9 +31,12 @@ class Body:
     A client that is still sending when it is answered and cut off sees a broken connection instead of the answer.
     """
 
-    def __init__(self, receive: Receive, headers: Headers, limit: int, silence: float = 60.0) -> None:
+    def __init__(
+        self, receive: Receive, headers: Headers, limit: int, silence: float = 60.0, alarm: Alarm | None = None
+    ) -> None:
         self._receive = receive
         self._silence = silence
+        self._alarm = alarm
         self._headers = headers
         self._limit = limit
         self.finished = asyncio.Event()  # nothing more will be received here
@@ -75,15 +46,16 @@ class Body:
         declared = header(self._headers, b"content-length")
         if declared.isdigit() and int(declared) > self._limit:
             raise too_large(self._limit)
-        watch = _Watch(self._silence)
+        alarm = self._alarm or Alarm()
+        alarm.set(self._silence)
         try:
-            body = await self._receive_all(watch)
+            body = await self._receive_all(alarm)
         except asyncio.CancelledError:
-            if not watch.expired or watch.task.uncancel() > 0:
-                raise
-            raise too_slow() from None
+            if alarm.rang():
+                raise too_slow() from None
+            raise
         finally:
-            watch.stop()
+            alarm.off()
         coding = header(self._headers, b"content-encoding").strip().lower()
         if coding in (b"", b"identity"):
             return body
@@ -95,16 +67,16 @@ class Body:
             return await asyncio.to_thread(decode, body, self._limit)
         return decode(body, self._limit)
 
-    async def _receive_all(self, watch: "_Watch") -> bytes:
+    async def _receive_all(self, alarm: Alarm) -> bytes:
         parts: list[bytes] = []
         size = 0
+        began = 0.0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part = message.get("body", b"")
             size += len(part)
-            watch.heard(size)
             if size > self._limit:
                 raise too_large(self._limit)
             if part:
@@ -112,6 +84,11 @@ class Body:
             if not message.get("more_body", False):
                 self.finished.set()
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+            now = time.monotonic()
+            lasted = now - (began := began or now)
+            if lasted >= 10 * self._silence and size < lasted * _LEAST_RATE:
+                raise too_slow()
+            alarm.set(self._silence)
 
     async def discard(self) -> None:
         """Reads on to the end of the body and forgets it, for a few seconds and twice the limit at most."""

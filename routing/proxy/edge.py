@@ -1,7 +1,7 @@
 """The gateway's ASGI application: one plain callable, mounted before Django (see gateway_project/asgi.py).
 
-Here a request gets its id, its task and its record; here is the only catch-all. While the work goes on in its own task
-this coroutine waits for the client to leave.
+Here a request gets its id, its alarm and its record; here is the only catch-all. The work goes on in the server's own task;
+beside one that lasts, another waits for the client to leave.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from routing.formats.base import MESSAGES, Headers
 from routing.formats.errors import render_error
 from routing.formats.wording import scrub
 from routing.proxy import pipeline
+from routing.proxy.alarm import Alarm
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError, invalid, method_not_allowed, not_found
 from routing.proxy.exchange import Call, Cause, Exchange, Reply
@@ -34,6 +35,9 @@ INSIDER = (
     "gateway.insider"  # in the scope of a call from within this process: a Grant. No client can put anything there.
 )
 
+LASTING = (
+    0.05  # seconds after which it is worth waiting for the client to leave: few requests without a stream last longer
+)
 log = logger(__name__)
 
 
@@ -49,48 +53,28 @@ class Gateway:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
-        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds)
+        alarm = Alarm(lambda: _accompany(exchange, body, receive), LASTING)
+        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds, alarm)
         exchange = _exchange(scope, send, where, body, runtime)
-        task = asyncio.get_running_loop().create_task(_work(exchange, where, body, runtime))
-        exchange.task = task
+        exchange.task, exchange.alarm = asyncio.current_task(), alarm
         runtime.running.add(exchange)
-        task.add_done_callback(lambda _: _over(exchange, runtime))
-        await _accompany(task, exchange, body, receive)
+        try:
+            await _work(exchange, where, body, runtime)
+        finally:
+            runtime.running.discard(exchange)
+            exchange.let_go()
 
 
-def _over(exchange: Exchange, runtime: Runtime) -> None:
-    runtime.running.discard(exchange)
-    exchange.let_go()
+def _accompany(exchange: Exchange, body: Body, receive: Receive) -> None:
+    exchange.watch = asyncio.get_running_loop().create_task(_until_gone(exchange, body, receive))
 
 
-async def _accompany(task: "asyncio.Task[None]", exchange: Exchange, body: Body, receive: Receive) -> None:
-    """Waits for the work to end or for the client to leave, whichever is first."""
-    me = asyncio.current_task()
-    assert me is not None
-    woken = False
-
-    def wake(_: object) -> None:
-        nonlocal woken
-        woken = True
-        me.cancel()
-
-    task.add_done_callback(wake)
-    try:
-        await body.finished.wait()
-        while not task.done():
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                exchange.leave()
-                break
-        if exchange.cause is not None or task.done():
-            await asyncio.Event().wait()  # for `wake`, here where its cancellation is expected
-    except asyncio.CancelledError:
-        if not woken:  # the server itself wants this request to end
-            exchange.cancel(Cause.SHUT_DOWN)
-            raise
-        me.uncancel()
-        return
-    task.remove_done_callback(wake)
+async def _until_gone(exchange: Exchange, body: Body, receive: Receive) -> None:
+    """Waits for the client to leave."""
+    await body.finished.wait()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.leave()
 
 
 async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Runtime) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from accounting.access.grant import Grant
 from accounting.limits.admission import Spent, Ticket
 from accounting.limits.terms import nano_of
@@ -13,6 +15,7 @@ from accounting.money.entry import Attempt, Entry
 from accounting.money.usage import Usage
 from gateway_project.metrics import count
 from routing.formats.base import BEDROCK, Headers
+from routing.proxy.alarm import Alarm
 from routing.proxy.drains import Drains
 from routing.shadows import Shadowed
 
@@ -30,10 +33,12 @@ class Cause(Enum):
 class Reply:
     """The way back to the client, whatever the server. After the client has left, sending does nothing."""
 
-    __slots__ = ("_send", "complete", "left", "started")
+    __slots__ = ("_push", "_send", "complete", "left", "started")
 
     def __init__(self, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
         self._send = send
+        # Our own server takes pieces of a stream without a coroutine (routing/cycle.py).
+        self._push: Callable[[bytes], bool] | None = getattr(getattr(send, "__self__", None), "push", None)
         self.started = False
         self.left = False
         self.complete = False
@@ -43,14 +48,22 @@ class Reply:
         if not self.left:
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
+    @property
+    def pushes(self) -> bool:
+        """Whether the server can take pieces at once."""
+        return self._push is not None
+
+    def push(self, body: bytes) -> bool:
+        """Sends a piece of a stream at once. False if it cannot be now: then `send` it."""
+        return self.left or (self._push is not None and self._push(body))
+
     async def send(self, body: bytes, *, more: bool) -> None:
         self.complete = not more
         if not self.left:
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What a client sent, as the server handed it over: everything but the body."""
 
     format: str
@@ -80,7 +93,9 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     drains: bool = False  # goes on when its client leaves
     cause: Cause | None = None
-    task: "asyncio.Task[None] | None" = None
+    task: "asyncio.Task[object] | None" = None
+    watch: "asyncio.Task[None] | None" = None  # waits for its client to leave
+    alarm: Alarm | None = None  # the task's limits of time
     grant: Grant | None = None
     secret: bytes = b""
     betas_sent: tuple[str, ...] = ()
@@ -136,7 +151,11 @@ class Exchange:
     def let_go(self) -> None:
         """Its task has ended: nothing points in a circle any more, so all of it is freed at once. What the collector would have
         to find stays for minutes, because full collections are rare (routing/serving.py)."""
-        self.task = None
+        if self.alarm is not None:
+            self.alarm.stop()
+        if self.watch is not None:
+            self.watch.cancel()
+        self.task = self.watch = self.alarm = None
         self.may_spend = None
 
     def milliseconds(self) -> float:

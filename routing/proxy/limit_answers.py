@@ -3,8 +3,7 @@
 Source: wire formats, refusals that a gateway makes and response headers (Claude Code 2.1.330, 2026-08).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -19,6 +18,8 @@ from routing.proxy.errors import GatewayError
 LOST_RETRY = 2  # seconds
 _WINDOW = 60  # seconds
 _NAMES = {REQUESTS: b"requests", INPUT_TOKENS: b"input-tokens", OUTPUT_TOKENS: b"output-tokens", COUNTS: b"requests"}
+_OF_TOKENS = (b"input-tokens", b"output-tokens")
+_TOKENS = b"tokens"  # the tighter of the two
 
 
 def counters_lost() -> GatewayError:
@@ -41,10 +42,12 @@ def refused(reached: LimitReached, ask_at: str) -> GatewayError:
 # -- headers -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    limit: int
-    remaining: int
+_Rate = tuple[int, int]  # what remains, and the limit
+_PREFIX = b"anthropic-ratelimit-"
+_FIELDS = {
+    name: (_PREFIX + name + b"-limit", _PREFIX + name + b"-remaining", _PREFIX + name + b"-reset")
+    for name in (*_NAMES.values(), _TOKENS)
+}
 
 
 def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
@@ -52,13 +55,17 @@ def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
     tightest: dict[bytes, _Rate] = {}
     for line, state in zip(plan.rates, decision.rates, strict=True):
         name = _NAMES.get(line.kind)
-        left = max(0, line.limit - state.used)
-        if name and (name not in tightest or left < tightest[name].remaining):
-            tightest[name] = _Rate(line.limit, left)
-    tokens = [rate for name, rate in tightest.items() if name.endswith(b"tokens")]
+        if name is None:
+            continue
+        left = line.limit - state.used if state.used < line.limit else 0
+        if name not in tightest or left < tightest[name][0]:
+            tightest[name] = (left, line.limit)
+    tokens = [tightest[name] for name in _OF_TOKENS if name in tightest]
     if tokens:
-        tightest[b"tokens"] = min(tokens, key=lambda rate: (rate.remaining / rate.limit, rate.remaining))
-    headers = [pair for name, rate in tightest.items() for pair in _three(name, rate, now)]
+        tightest[_TOKENS] = min(tokens, key=lambda rate: (rate[0] / rate[1], rate[0]))
+    headers: Headers = []
+    for name, rate in tightest.items():
+        headers += _three(name, rate, now)
     if plan.budgets:
         headers += _budget_headers(plan.budgets, decision.budgets)
     return headers
@@ -67,15 +74,13 @@ def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
 def reached_headers(reached: LimitReached, now: float) -> Headers:
     """How the rate limit stands that has refused a request."""
     name = _NAMES.get(reached.rate.kind) if reached.rate is not None else None
-    return list(_three(name, _Rate(reached.limit, max(0, reached.limit - reached.used)), now)) if name else []
+    return list(_three(name, (max(0, reached.limit - reached.used), reached.limit), now)) if name else []
 
 
-def _three(name: bytes, rate: _Rate, now: float) -> Iterable[tuple[bytes, bytes]]:
-    prefix = b"anthropic-ratelimit-" + name
-    yield prefix + b"-limit", b"%d" % rate.limit
-    yield prefix + b"-remaining", b"%d" % rate.remaining
+def _three(name: bytes, rate: _Rate, now: float) -> Sequence[tuple[bytes, bytes]]:
+    limit, remaining, reset = _FIELDS[name]
     # The whole limit is available again when the newest of what it counts has left its window.
-    yield prefix + b"-reset", _written(int(now) + _WINDOW + 1)
+    return (limit, b"%d" % rate[1]), (remaining, b"%d" % rate[0]), (reset, _written(int(now) + _WINDOW + 1))
 
 
 @lru_cache(maxsize=8)  # all answers of a second say the same one
@@ -85,11 +90,12 @@ def _written(moment: int) -> bytes:
 
 def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:
     """The hard budget that is nearest to its end, as a spend cap."""
-    hard = [(line, state) for line, state in zip(lines, states, strict=True) if line.hard and state.limit]
-    if not hard:
+    share, line = -1.0, None
+    for each, state in zip(lines, states, strict=True):
+        if each.hard and state.limit and state.spent / state.limit > share:
+            share, line = state.spent / state.limit, each
+    if line is None:
         return []
-    line, state = max(hard, key=lambda pair: pair[1].spent / pair[1].limit)
-    share = state.spent / state.limit
     passed = [percent for percent in line.terms.soft if share * 100 >= percent]
     status = b"allowed_warning" if passed else b"allowed"
     headers = [

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from routing.formats import bedrock, vertex
@@ -12,6 +13,8 @@ from routing.formats.names import UNSUPPORTED, Address
 # The addresses that never reach Django's pages: every mount of every format, with any number of leading slashes.
 _ROOTS = "anthropic|v1|bedrock|model|inference-profiles|vertex|vertex_ai|projects"
 OWN = rf"^/*(?:(?:{_ROOTS})(?:/|$)|api/hello$)"
+
+_own = re.compile(OWN)
 
 HELLO, UNKNOWN, BAD = "hello", "unknown", "bad_path"
 
@@ -52,6 +55,12 @@ _BEDROCK_ROOTS = ("/bedrock", "/model", "/inference-profiles")
 _VERTEX_ROOTS = ("/vertex", "/vertex_ai", "/projects", "/v1/projects")
 
 
+def is_own(path: str) -> bool:
+    """Whether a path, decoded, belongs to the gateway."""
+    return _own.match(path) is not None
+
+
+@lru_cache(maxsize=1024)  # clients choose paths, so their number is bounded; most are one of three
 def destination(raw_path: bytes) -> Destination:
     """Where a request for this path goes; the path as it was sent, percent-encoded, without its query."""
     path = _SLASHES.sub("/", raw_path.decode("latin-1"))

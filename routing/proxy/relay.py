@@ -83,6 +83,8 @@ class StreamRelay:
         self.meter = StreamMeter()
         self._client = exchange.call.format
         self._upstream = provider.format
+        self._read = 0  # bytes of the next chunk that were read already, and what came of them
+        self._made: list[bytes] = []
         self._translator: StreamTranslator | None = None
         if not self._client == self._upstream == ANTHROPIC:
             self._translator = stream_translator(
@@ -103,7 +105,7 @@ class StreamRelay:
             await self._cancelled()
         finally:
             self.silence.stop()
-            await self.answer.close()
+            await self.answer.close()  # which lets go of `_direct`, too
 
     def _head(self) -> Headers:
         headers = stream_headers(self._client)
@@ -133,13 +135,31 @@ class StreamRelay:
                 silence.waiting = True  # all has been said: what still comes does not keep the connection open
             else:
                 silence.heard()
+                if reply.pushes:
+                    self.answer.pass_to(self._direct)
         if self._over:
             await reply.send(b"", more=False)
         else:
             await self._broken("stream_truncated", "The upstream's answer ended before it was complete.")
 
+    def _direct(self, data: bytes) -> bool:
+        """Passes on what has just arrived, from the upstream's socket to the client's, while the stream's task waits. False
+        where the task is needed: something ends, fails, or has to be waited for; it then goes on from here."""
+        silence = self.silence
+        if self._read or self.exchange.recorded or (silence.pinging is not None and not silence.pinging.done()):
+            return False
+        pieces = self._passed(data)
+        if self._over or self._failure is not None or not all(map(self.exchange.reply.push, pieces)):
+            self._read, self._made = len(data), pieces
+            return False
+        silence.heard()
+        return True
+
     def _passed(self, chunk: bytes) -> list[bytes]:
-        """What the client gets for a chunk: itself, or what a translator makes of it."""
+        """What the client gets for a chunk: itself, or what a translator makes of it; one piece at most."""
+        if self._read:
+            read, self._read = self._read, 0
+            return [*self._made, *(self._passed(chunk[read:]) if len(chunk) > read else ())]
         if self._translator is None:
             self.meter.feed(chunk)
             return [chunk]
@@ -281,7 +301,7 @@ def _same_headers(answer: Answer) -> Headers:
 
 async def _whole(exchange: Exchange, answer: Answer, idle: float) -> bytes:
     try:
-        body = await answer.read(MOST_ANSWER_BYTES, idle)
+        body = await answer.read(MOST_ANSWER_BYTES, idle, exchange.alarm)
     except TimeoutError:
         _unheard(exchange)
         text = "The upstream did not finish its answer in time."

@@ -14,6 +14,7 @@ import zstandard
 from django.conf import settings
 
 from routing.formats.base import Headers, Outbound, header
+from routing.proxy.alarm import Alarm
 from routing.proxy.credentials import (
     Authorizer,
     CredentialStatus,
@@ -22,6 +23,9 @@ from routing.proxy.credentials import (
     token_refused,
 )
 from routing.proxy.transports import REPEATABLE, MakeTransport, TlsContext, tls_context, transport_named
+from routing.proxy.transports.body import Body, Sink
+from routing.proxy.transports.connection import Limits
+from routing.proxy.transports.lean import Address, LeanTransport, origin_of
 from routing.targets import ProviderConf
 
 ERROR_SECONDS = 3.0  # for the whole text of an error whose status is known; another target may be waiting
@@ -77,10 +81,11 @@ def decoder(coding: bytes) -> Decode | None:
 class _Pool:
     """The connections to one address, closed once nobody needs them: no provider of the snapshot and no running call."""
 
-    __slots__ = ("busy", "closing", "transport")
+    __slots__ = ("busy", "closing", "lean", "transport")
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self.transport = transport
+        self.lean = transport if isinstance(transport, LeanTransport) else None
         self.busy = 0
         self.closing = False
 
@@ -96,10 +101,11 @@ class _Pool:
 class Answer:
     """An upstream's open response with a status of 2xx. Must be closed."""
 
-    __slots__ = ("_decode", "_pool", "_stream", "content_type", "headers", "status")
+    __slots__ = ("_decode", "_pool", "_stream", "content_type", "headers", "status", "told")
 
     def __init__(self, status: int, headers: Headers, stream: httpx.AsyncByteStream, pool: _Pool) -> None:
         self.status = status
+        self.told = headers  # as they came
         self._decode = decoder(header(headers, b"content-encoding"))
         # No coding was asked for. One that comes all the same is undone here: beside coded bytes nothing can be read.
         self.headers = [pair for pair in headers if pair[0] != b"content-encoding"] if self._decode else headers
@@ -117,6 +123,11 @@ class Answer:
         """The body as it arrives. Raises httpx's transport errors."""
         return self._decoded(self._decode) if self._decode else self._stream.__aiter__()
 
+    def pass_to(self, sink: Sink) -> None:
+        """What comes goes straight to `sink` while somebody waits for the next chunk, if the transport can do that."""
+        if self._decode is None and isinstance(self._stream, Body):
+            self._stream.sink = sink
+
     async def _decoded(self, decode: Decode) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
             try:
@@ -126,18 +137,25 @@ class Answer:
             if plain:
                 yield plain
 
-    async def read(self, limit: int, idle: float) -> bytes:
+    async def read(self, limit: int, idle: float, alarm: Alarm | None = None) -> bytes:
         """The whole body; at most one chunk more than `limit` bytes. TimeoutError after `idle` s of silence."""
-        loop = asyncio.get_running_loop()
+        alarm = alarm or Alarm()
         parts: list[bytes] = []
         size = 0
-        async with asyncio.timeout(idle) as silence:
+        alarm.set(idle)
+        try:
             async for chunk in self.chunks():
-                silence.reschedule(loop.time() + idle)
                 parts.append(chunk)
                 size += len(chunk)
                 if size > limit:
                     break
+                alarm.set(idle)
+        except asyncio.CancelledError:
+            if alarm.rang():
+                raise TimeoutError from None
+            raise
+        finally:
+            alarm.off()
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
     async def close(self) -> None:
@@ -160,6 +178,16 @@ class _Line:
     provider: ProviderConf
     pool: _Pool
     authorizer: Authorizer
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where requests of one kind go, and their `host` header."""
+
+    url: httpx.URL
+    host: bytes
+    address: Address
 
 
 class UpstreamClient:
@@ -172,46 +200,60 @@ class UpstreamClient:
         self._transport = transport or transport_named(settings.GATEWAY_UPSTREAM_TRANSPORT)
         self._lines: dict[int, _Line] = {}  # by the identity of the snapshot's ProviderConf, which the line keeps alive
         self._pools: dict[tuple[str, str], _Pool] = {}
-        self._urls: dict[str, tuple[httpx.URL, bytes]] = {}
+        self._places: dict[str, _Place] = {}
         self._tls: TlsContext | None = None
 
-    async def open(self, provider: ProviderConf, outbound: Outbound, *, within: float = math.inf) -> Answer:
+    async def open(
+        self, provider: ProviderConf, outbound: Outbound, *, within: float = math.inf, alarm: Alarm | None = None
+    ) -> Answer:
         """Sends the request and returns the answer once its head is here. Raises `Fault` for anything but 2xx.
 
-        Nothing takes longer than the provider's own limits or `within` seconds, whichever is less.
+        Nothing takes longer than the provider's own limits or `within` seconds, whichever is less. `alarm`: the task's own.
         A fetched token that the upstream refuses early is fetched anew once, and the request repeated once.
         """
         line = self._lines.get(id(provider)) or self._connect(provider)
         if line.authorizer.static_headers is not None:
-            return await self._send(line, outbound, line.authorizer.static_headers, within)
+            return await self._send(line, outbound, line.authorizer.static_headers, within, alarm)
         credential = await self._credential(line, outbound)
         try:
-            return await self._send(line, outbound, credential, within)
+            return await self._send(line, outbound, credential, within, alarm)
         except Fault as fault:
             if not token_refused(fault.status, fault.headers):
                 raise
         line.authorizer.expire(credential)
-        return await self._send(line, outbound, await self._credential(line, outbound), within)
+        return await self._send(line, outbound, await self._credential(line, outbound), within, alarm)
 
-    async def _send(self, line: _Line, outbound: Outbound, credential: Headers, within: float) -> Answer:
+    async def _send(
+        self, line: _Line, outbound: Outbound, credential: Headers, within: float, alarm: Alarm | None
+    ) -> Answer:
         provider, pool = line.provider, line.pool
-        url, host = self._url(provider.base_url + outbound.path)
-        request = _request(url, host, outbound, credential, provider.connect_timeout)
+        place = self._place(provider.base_url + outbound.path)
+        headers = _headers(place.host, outbound, credential)
+        alarm = alarm or Alarm()
+        stream: httpx.AsyncByteStream
         pool.busy += 1
+        alarm.set(min(within, provider.connect_timeout + provider.first_byte_timeout))
         try:
-            async with asyncio.timeout(min(within, provider.connect_timeout + provider.first_byte_timeout)):
-                response = await pool.transport.handle_async_request(request)
+            if pool.lean is not None:
+                status, raw, stream = await pool.lean.ask(
+                    outbound.method, place.address, headers, outbound.body, line.limits, repeatable=outbound.repeatable
+                )
+            else:
+                request = _request(place.url, headers, outbound, provider.connect_timeout)
+                status, raw, stream = _parts(await pool.transport.handle_async_request(request))
         except BaseException as error:
             await pool.given_back()
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError) or (isinstance(error, asyncio.CancelledError) and alarm.rang()):
                 raise Fault("timeout", f"no answer within {min(within, provider.first_byte_timeout):.4g} s") from None
             if isinstance(error, httpx.TransportError):
                 raise fault_of(error) from error
             raise
-        return await _checked(response, provider, pool, opaque=outbound.opaque)
+        finally:
+            alarm.off()
+        return await _checked(Answer(status, raw, stream, pool), provider, opaque=outbound.opaque)
 
     async def _credential(self, line: _Line, outbound: Outbound) -> Headers:
-        url = str(self._url(line.provider.base_url + outbound.path)[0])
+        url = str(self._place(line.provider.base_url + outbound.path).url)
         try:
             return await line.authorizer.authorize(
                 method=outbound.method, url=url, headers=outbound.headers, body=outbound.body
@@ -219,14 +261,17 @@ class UpstreamClient:
         except CredentialUnavailable as error:
             raise Fault("connect", f"credential: {error}") from error
 
-    def _url(self, text: str) -> tuple[httpx.URL, bytes]:
-        """The address and its `host` header."""
-        found = self._urls.get(text)
+    def _place(self, text: str) -> _Place:
+        found = self._places.get(text)
         if found is None:
-            if len(self._urls) > 1000:  # Bedrock puts model names into its paths
-                self._urls.clear()
+            if len(self._places) > 1000:  # Bedrock puts model names into its paths
+                self._places.clear()
             url = httpx.URL(text)
-            found = self._urls[text] = (url, url.netloc)
+            try:
+                address = Address(origin_of(url), url.raw_path)
+            except httpx.UnsupportedProtocol as error:
+                raise fault_of(error) from error
+            found = self._places[text] = _Place(url, url.netloc, address)
         return found
 
     def _connect(self, provider: ProviderConf) -> _Line:
@@ -237,7 +282,8 @@ class UpstreamClient:
         if pool is None or pool.closing:
             pool = self._pools[key] = _Pool(self._transport(provider, self._tls))
         authorizer = self._authorizer_like(provider) or authorizer_for(provider, pool.transport.handle_async_request)
-        line = self._lines[id(provider)] = _Line(provider, pool, authorizer)
+        limits = Limits(connect=provider.connect_timeout, pool=provider.connect_timeout)
+        line = self._lines[id(provider)] = _Line(provider, pool, authorizer, limits)
         return line
 
     def _authorizer_like(self, provider: ProviderConf) -> Authorizer | None:
@@ -279,11 +325,15 @@ class UpstreamClient:
         await self.keep_only(())
 
 
-def _request(url: httpx.URL, host: bytes, outbound: Outbound, credential: Headers, patience: float) -> httpx.Request:
-    """The request as it goes out. httpx would look through the headers a dozen times to add these two itself."""
+def _headers(host: bytes, outbound: Outbound, credential: Headers) -> Headers:
     headers = [(b"host", host), *outbound.headers, *credential]
     if outbound.body or outbound.method == "POST":
         headers.append((b"content-length", b"%d" % len(outbound.body)))
+    return headers
+
+
+def _request(url: httpx.URL, headers: Headers, outbound: Outbound, patience: float) -> httpx.Request:
+    """The request as it goes out. httpx would look through the headers a dozen times to add some of its own."""
     extensions = {"timeout": {"connect": patience, "pool": patience}, REPEATABLE: outbound.repeatable}
     stream = httpx.ByteStream(outbound.body)
     request = httpx.Request(outbound.method, url, headers=headers, stream=stream, extensions=extensions)
@@ -291,12 +341,15 @@ def _request(url: httpx.URL, host: bytes, outbound: Outbound, credential: Header
     return request
 
 
-async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool, *, opaque: bool) -> Answer:
-    raw: Headers = [(name.lower(), value) for name, value in response.headers.raw]
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    answer = Answer(response.status_code, raw, stream, pool)
-    good = 200 <= response.status_code < 300
+def _parts(response: httpx.Response) -> tuple[int, Headers, httpx.AsyncByteStream]:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.status_code, [(name.lower(), value) for name, value in response.headers.raw], response.stream
+
+
+async def _checked(answer: Answer, provider: ProviderConf, *, opaque: bool) -> Answer:
+    """The answer if it is a good one; else its `Fault`."""
+    status, raw = answer.status, answer.told
+    good = 200 <= status < 300
     if good and (opaque or answer.content_type != "text/html"):
         return answer
     body = b""
@@ -309,8 +362,8 @@ async def _checked(response: httpx.Response, provider: ProviderConf, pool: _Pool
     finally:
         await answer.close()
     if good:
-        raise Fault(502, "the upstream answered with a web page", response.status_code, raw)
-    raise Fault(response.status_code, f"upstream answered {response.status_code}", response.status_code, raw, body)
+        raise Fault(502, "the upstream answered with a web page", status, raw)
+    raise Fault(status, f"upstream answered {status}", status, raw, body)
 
 
 def fault_of(error: httpx.TransportError) -> Fault:

@@ -23,7 +23,7 @@ def exchange(room: Drains, *, stream: bool = True) -> Exchange:
     call = Call(ANTHROPIC, MESSAGES, "POST", b"/v1/messages", "", b"", [], "", no_body)
     made = Exchange(call, Reply(nothing), Entry("req_1", 0.0, stream=stream), lambda entry: None, drain_room=room)
     made.drains = True
-    made.task = asyncio.get_running_loop().create_task(asyncio.Event().wait())  # type: ignore[arg-type]
+    made.task = asyncio.get_running_loop().create_task(asyncio.Event().wait())
     return made
 
 

@@ -1,10 +1,13 @@
 """The content of an answer on its way from the socket to whoever reads it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import httpx
+
+Sink = Callable[[bytes], bool]
+"""Takes what has arrived, at once; or returns False, and then the reader gets it."""
 
 HELD_BYTES = 64 * 1024  # a reader that leaves more than this lying stops the upstream
 
@@ -23,10 +26,10 @@ class Body(httpx.AsyncByteStream):
     """Gives what has arrived, at once and all of it together; waits only if there is nothing.
 
     `silence` is how many seconds may pass without a byte, None for ever. Closing a body that has not been read to its end
-    closes its connection.
+    closes its connection. While a reader waits, and only then, `sink` is offered what arrives before it.
     """
 
-    __slots__ = ("_loop", "_parts", "_source", "_waiter", "error", "held", "over", "silence")
+    __slots__ = ("_loop", "_parts", "_source", "_waiter", "error", "held", "over", "silence", "sink")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Source, silence: float | None) -> None:
         self._loop = loop
@@ -37,6 +40,7 @@ class Body(httpx.AsyncByteStream):
         self.over = False
         self.held = 0  # bytes that wait to be read
         self.silence = silence
+        self.sink: Sink | None = None
 
     def add(self, data: bytes) -> None:
         self._parts.append(data)
@@ -45,14 +49,23 @@ class Body(httpx.AsyncByteStream):
     def end(self, error: httpx.TransportError | None = None) -> None:
         """Nothing more will come; what has arrived is still given, then `error` is raised."""
         self.over = True
-        self._source = None
+        self._source = self.sink = None
         self.error = error
         self.wake()
 
     def wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is None or waiter.done():
+            return
+        if self.sink is not None and self._parts and self.silence is None:
+            parts = self._parts
+            if self.sink(parts[0] if len(parts) == 1 else b"".join(parts)):
+                self._parts = []
+                self.held = 0
+                if self._source is not None:
+                    self._source.resume()
+                return
+        waiter.set_result(None)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -89,6 +102,7 @@ class Body(httpx.AsyncByteStream):
         self._parts = []
         self.held = 0
         source, self._source = self._source, None
+        self.sink = None
         if source is not None:
             source.abort()
         self.over = True

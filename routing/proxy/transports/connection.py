@@ -5,10 +5,10 @@ import math
 import select
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import httpx
+import msgspec
 
 from routing.proxy.transports.body import HELD_BYTES, Body
 from routing.proxy.transports.wire import AnswerReader, BadAnswer
@@ -20,8 +20,7 @@ Origin = tuple[bytes, bytes, int]
 """Scheme, host, port."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Seconds; None for no limit. `read` and `write` are of silence, `pool` and `connect` of the whole step."""
 
     connect: float | None = None

@@ -28,13 +28,13 @@ class _Surplus(Exception):
     """Bytes after the end of the answer."""
 
 
-def request_head(request: httpx.Request) -> bytes:
+def request_head(method: str, target: bytes, headers: Headers) -> bytes:
     """The head as it goes out: the target percent-encoded as it is, the headers in their order, nothing added.
 
     Raises `httpx.LocalProtocolError` if a value would break out of its line.
     """
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%b: %b" % pair for pair in request.headers.raw]
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
+    lines += [b"%b: %b" % pair for pair in headers]
     head = b"\r\n".join(lines)
     breaks = len(lines) - 1
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
