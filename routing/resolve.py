@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from itertools import groupby
 
 import msgspec
 
@@ -44,7 +43,7 @@ def resolve(route: RouteConf, *, sticky_key: str, health: HealthView, now: float
     waits: list[float] = []
     resting: list[tuple[float, Candidate]] = []
     key = "" if route.sticky == "none" else sticky_key
-    for _, tier in groupby(sorted(route.targets, key=lambda target: target.tier), key=lambda target: target.tier):
+    for tier in route.tiers:
         able: list[tuple[TargetConf, TargetHealth]] = []
         for target in tier:
             state = health.look(target, now)
@@ -80,7 +79,8 @@ def _ordered(
         Candidate(target, score(target, state, index, key, random), state.probe)
         for index, (target, state) in enumerate(able)
     ]
-    scored.sort(key=lambda candidate: -candidate.score)
+    if len(scored) > 1:
+        scored.sort(key=lambda candidate: -candidate.score)
     return scored
 
 

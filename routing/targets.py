@@ -101,6 +101,13 @@ class RouteConf:
     left_out: tuple[LeftOut, ...] = ()
     conditions: tuple[Condition, ...] = ()
     deadline: float = 600.0
+    tiers: tuple[tuple[TargetConf, ...], ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        tiers: dict[int, list[TargetConf]] = {}
+        for target in self.targets:
+            tiers.setdefault(target.tier, []).append(target)
+        object.__setattr__(self, "tiers", tuple(tuple(tiers[tier]) for tier in sorted(tiers)))
 
 
 @dataclass(frozen=True, slots=True)

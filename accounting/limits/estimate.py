@@ -7,7 +7,7 @@ a tenth) is taken off by what the latest requests have cost in relation to such 
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ MARGIN = 1.25  # on what the dearest of the latest requests has cost
 LEAST_MARGIN = 0.98  # on the cheapest
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_N = TypeVar("_N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,31 @@ class Guess(msgspec.Struct, frozen=True):
     informed: bool
 
 
+class _Latest(Generic[_N]):
+    """The latest numbers of a kind, with their extremes."""
+
+    __slots__ = ("_values", "least", "most")
+
+    def __init__(self) -> None:
+        self._values: deque[_N] = deque(maxlen=LATEST)
+        self.least: _N | None = None
+        self.most: _N | None = None
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, value: _N) -> None:
+        values = self._values
+        gone = values[0] if len(values) == LATEST else None
+        values.append(value)
+        if self.least is None or self.most is None or gone == self.least or gone == self.most:
+            self.least, self.most = min(values), max(values)
+        elif value > self.most:
+            self.most = value
+        elif value < self.least:
+            self.least = value
+
+
 class _Experience:
     """What one caller's requests to one model have been like."""
 
@@ -59,8 +85,8 @@ class _Experience:
     def __init__(self, tokens_per_byte: float) -> None:
         self.count = 0
         self.tokens_per_byte = tokens_per_byte
-        self.outputs: deque[int] = deque(maxlen=LATEST)
-        self.shares: deque[float] = deque(maxlen=LATEST)
+        self.outputs: _Latest[int] = _Latest()
+        self.shares: _Latest[float] = _Latest()
 
 
 class Estimator:
@@ -80,15 +106,15 @@ class Estimator:
         informed = known is not None and known.count >= INFORMED
         if informed and reservation != STRICT:
             assert known is not None
-            output_tokens = min(output_tokens, max(LEAST_OUTPUT, max(known.outputs)))
+            output_tokens = min(output_tokens, max(LEAST_OUTPUT, known.outputs.most or 0))
         full = input_tokens * prices.input + output_tokens * prices.output
         if reservation == STRICT:
             return Guess(Wish(full, full, input_tokens, output_tokens), full, informed)
         cost, least = full, 0
         if known is not None and len(known.shares) >= INFORMED:
-            least = int(full * min(min(known.shares), 1.0) * LEAST_MARGIN)
+            least = int(full * min(known.shares.least or 0.0, 1.0) * LEAST_MARGIN)
             if len(known.shares) >= TRUSTED:
-                cost = max(least, int(full * min(1.0, max(known.shares) * MARGIN)))
+                cost = max(least, int(full * min(1.0, (known.shares.most or 0.0) * MARGIN)))
         return Guess(Wish(cost, min(least, cost), input_tokens, output_tokens), full, informed)
 
     def learn(self, caller: str, model: str, guess: Guess, *, size: int, cost: int, used: tuple[int, int]) -> None:
@@ -103,9 +129,9 @@ class Estimator:
         _keep(self._known, (caller, model), known)
         known.tokens_per_byte += LEARNING * (rate - known.tokens_per_byte)
         known.count += 1
-        known.outputs.append(output_tokens)
+        known.outputs.add(output_tokens)
         if guess.informed and guess.full:
-            known.shares.append(cost / guess.full)
+            known.shares.add(cost / guess.full)
 
 
 def _keep(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:

@@ -102,17 +102,22 @@ class MemoryCounters:
         with self._lock:
             now = self._clock()
             self._expire(now)
+            wants = [wanted(line, wish) for line in plan.rates]
             budgets = [self._look(line, wish) for line in plan.budgets]
-            rates = [self._look_at(line, wish, now) for line in plan.rates]
-            passed = not any(state.wait for state in rates) and all(state.verdict is Verdict.FITS for state in budgets)
+            rates = [self._look_at(line, want, now) for line, want in zip(plan.rates, wants, strict=True)]
+            passed = True
+            for budget in budgets:
+                passed = passed and budget.verdict is Verdict.FITS
+            for rate in rates:
+                passed = passed and not rate.wait
             if passed:
-                self._charge(ticket, plan, wish, now)
+                self._charge(ticket, plan, wish.cost, wants, now)
                 for budget, each in zip(budgets, plan.budgets, strict=True):
                     budget.reserved += wish.cost
                     if each.before:
                         self._carried[each.key] = budget.limit - each.limit
-                for rate, line in zip(rates, plan.rates, strict=True):
-                    rate.used += wanted(line, wish)
+                for rate, want in zip(rates, wants, strict=True):
+                    rate.used += want
             return Decision(passed, now, budgets, rates)
 
     def settle(self, settlement: Settlement) -> None:
@@ -203,7 +208,7 @@ class MemoryCounters:
             limit += carried(line, self._standing(line.before))
         return BudgetState(verdict(line, wish, spent, reserved, limit), spent, reserved, limit)
 
-    def _look_at(self, line: RateLine, wish: Wish, now: int) -> RateState:
+    def _look_at(self, line: RateLine, want: int, now: int) -> RateState:
         if is_slot(line):
             running = self._slots.get(line.key, 0)
             return RateState(running, 0 if running < line.limit else SLOT_WAIT)
@@ -213,23 +218,23 @@ class MemoryCounters:
                 self._sweep(now)
             window = self._windows[line.key] = Window()
         window.expire(now)
-        return RateState(window.total, window.wait(wanted(line, wish), line.limit, now))
+        return RateState(window.total, window.wait(want, line.limit, now))
 
-    def _charge(self, ticket: str, plan: Plan, wish: Wish, now: int) -> None:
+    def _charge(self, ticket: str, plan: Plan, cost: int, wants: Sequence[int], now: int) -> None:
         slots: list[str] = []
-        for line in plan.rates:
+        for line, want in zip(plan.rates, wants, strict=True):
             if is_slot(line):
                 self._slots[line.key] = self._slots.get(line.key, 0) + 1
                 slots.append(line.key)
             else:
-                self._windows[line.key].add(wanted(line, wish), now)
-        budgets = tuple(line.key for line in plan.budgets)
+                self._windows[line.key].add(want, now)
+        budgets = tuple([line.key for line in plan.budgets])
         for key in budgets:
-            self._reserved[key] = self._reserved.get(key, 0) + wish.cost
+            self._reserved[key] = self._reserved.get(key, 0) + cost
             self._spent.setdefault(key, 0)
         if budgets or slots:
             expires = now + TICKET_LIFETIME
-            self._tickets[ticket] = Held(expires, wish.cost, budgets, tuple(slots))
+            self._tickets[ticket] = Held(expires, cost, budgets, tuple(slots))
             heapq.heappush(self._expiries, (expires, ticket))
 
     def _free(self, ticket: str) -> bool:

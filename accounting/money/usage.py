@@ -74,7 +74,7 @@ class Usage:
 
     def update(self, reported: object) -> None:
         """Takes one `usage` object. Fields that are missing or null keep their value; unknown ones are passed over."""
-        if not isinstance(reported, Mapping):
+        if not isinstance(reported, dict):
             if reported is not None:
                 self.doubt("usage")
             return
@@ -114,7 +114,7 @@ class Usage:
             self.output_known = self.output_known or _told(reported, "output_tokens")
             self.output = self._larger(self.output, output, "output_shrank")
         details = reported.get("output_tokens_details")
-        if isinstance(details, Mapping) and (thinking := self._count(details, "thinking_tokens")) is not None:
+        if isinstance(details, dict) and (thinking := self._count(details, "thinking_tokens")) is not None:
             self.output = self._larger(thinking, self.output, "thinking_exceeds_output")
 
     def _larger(self, before: int, value: int, word: str) -> int:
@@ -127,7 +127,7 @@ class Usage:
         """Cache writes of 5 minutes and of 1 hour; what the split by lifetime leaves out counts as 5 minutes."""
         split = reported.get("cache_creation")
         short = long = None
-        if isinstance(split, Mapping):
+        if isinstance(split, dict):
             short = self._count(split, "ephemeral_5m_input_tokens")
             long = self._count(split, "ephemeral_1h_input_tokens")
         elif split is not None:
@@ -147,7 +147,7 @@ class Usage:
         return max(short, (total or 0) - long), long
 
     def _take_tools(self, tools: object) -> None:
-        if not isinstance(tools, Mapping):
+        if not isinstance(tools, dict):
             if tools is not None:
                 self.doubt("server_tool_use")
             return
@@ -164,7 +164,7 @@ class Usage:
         if not isinstance(reported, Sequence) or isinstance(reported, str) or len(reported) > MOST_ITERATIONS:
             self.doubt("iterations")
             return
-        found = tuple(self._iteration(each) for each in reported if isinstance(each, Mapping))
+        found = tuple(self._iteration(each) for each in reported if isinstance(each, dict))
         if len(found) < len(reported):
             self.doubt("iterations")
         if len(found) < len(self.iterations):

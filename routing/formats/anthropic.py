@@ -4,7 +4,7 @@ This is the hub: the other two formats carry the same bodies in other envelopes.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,11 +16,21 @@ from routing.formats.peek import flag_of, model_span, number_of, peek, session_o
 DEFAULT_VERSION = "2023-06-01"  # what an upstream is told when a client names no version
 PATHS = {MESSAGES: "/v1/messages", COUNT_TOKENS: "/v1/messages/count_tokens"}
 _LONGEST_ID = 200
+_READ = frozenset(
+    {
+        b"anthropic-version",
+        b"anthropic-beta",
+        b"x-claude-code-session-id",
+        b"x-claude-code-agent-id",
+        b"x-claude-code-parent-agent-id",
+    }
+)
 
 
 def parse(operation: str, headers: Headers, body: bytes) -> Inbound:
     """What a client asks for. Raises `BadBody` for a body that is not a JSON object with a `model`."""
     seen = peek(body)
+    said = {name: value for name, value in reversed(headers) if name in _READ}  # the first of a name counts
     return Inbound(
         format=ANTHROPIC,
         operation=operation,
@@ -28,12 +38,12 @@ def parse(operation: str, headers: Headers, body: bytes) -> Inbound:
         stream=operation == MESSAGES and flag_of(seen.stream, "stream"),
         body=body,
         headers=headers,
-        version=header(headers, b"anthropic-version").decode("latin-1"),
-        betas=betas_of(headers),
+        version=said.get(b"anthropic-version", b"").decode("latin-1"),
+        betas=betas_of(headers) if b"anthropic-beta" in said else (),
         max_tokens=number_of(seen.max_tokens),
-        session_id=_text(headers, b"x-claude-code-session-id") or session_of(seen.metadata),
-        agent_id=_text(headers, b"x-claude-code-agent-id"),
-        parent_agent_id=_text(headers, b"x-claude-code-parent-agent-id"),
+        session_id=_id(said, b"x-claude-code-session-id") or session_of(seen.metadata),
+        agent_id=_id(said, b"x-claude-code-agent-id"),
+        parent_agent_id=_id(said, b"x-claude-code-parent-agent-id"),
         model_json=bytes(seen.model),
     )
 
@@ -44,8 +54,8 @@ def betas_of(headers: Headers) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value.strip() for value in values if value.strip()))
 
 
-def _text(headers: Headers, name: bytes) -> str:
-    return header(headers, name).decode("latin-1")[:_LONGEST_ID]
+def _id(said: Mapping[bytes, bytes], name: bytes) -> str:
+    return said.get(name, b"")[:_LONGEST_ID].decode("latin-1")
 
 
 def same_format(inbound: Inbound, model: str, secret: bytes, query: bytes) -> Outbound:
