@@ -6,6 +6,7 @@ What is turned away here never became a request, so it has no record; /metrics c
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._head_size = 0
         self._heard = 0.0
+        self._quiet_since = math.inf  # since when the connection waits for its next request
         self._beyond = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
@@ -93,7 +95,6 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # uvicorn leaves it after a reset, and the connection in memory until it is due
 
     def handle_websocket_upgrade(self) -> None:
         """From here on it is another protocol's connection, one of those that count; or none, where it is refused."""
@@ -137,6 +138,34 @@ class GuardedConnection(HttpToolsProtocol):
         self._head_size = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer of a quiet connection: one that looks at a moment, instead of one for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._quiet_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._quiet_since = math.inf
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        left = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+        if left == math.inf:
+            return  # the end of the answer that is under way begins anew
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._send_timer is None:
@@ -152,8 +181,8 @@ class GuardedConnection(HttpToolsProtocol):
         """Closes the connection if nothing has come on it for a moment; otherwise its next answer is its last."""
         quiet_since = None
         never_asked: bool = self.scope is None
-        if self.timeout_keep_alive_task is not None:
-            quiet_since = self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        if self._quiet_since < math.inf:
+            quiet_since = self._quiet_since
         elif never_asked and self._head_timer is not None and not self._head_size:
             quiet_since = self._head_timer.when() - self._limits.head_seconds
         if quiet_since is not None and now - quiet_since >= QUIET_SECONDS:
@@ -216,7 +245,7 @@ class GuardedConnection(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.head_bytes
 
     def _stop_timers(self) -> None:
-        for timer in (self._head_timer, self._body_timer, self._send_timer):
+        for timer in (self._head_timer, self._body_timer, self._send_timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
-        self._head_timer = self._body_timer = self._send_timer = None
+        self._head_timer = self._body_timer = self._send_timer = self.timeout_keep_alive_task = None

@@ -16,6 +16,17 @@ _NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
 _NOT_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS = frozenset({204, 304})
+_MOST_NAMES = 1000
+_names: dict[bytes, bytes] = {}  # of headers, and how they are written
+
+
+def _checked(name: bytes) -> bytes:
+    if not name or len(name.translate(None, _NOT_IN_NAMES)) != len(name):
+        raise RuntimeError("a header's name has a character that none may have")
+    if len(_names) >= _MOST_NAMES:
+        _names.clear()
+    lower = _names[name] = name.lower()
+    return lower
 
 
 class Cycle(RequestResponseCycle):
@@ -45,36 +56,43 @@ class Cycle(RequestResponseCycle):
         return True
 
     def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        pairs = [*self.default_headers, *headers]
-        names, values = b"".join([name for name, _ in pairs]), b"".join([value for _, value in pairs])
-        if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
-            raise RuntimeError("a header's name has a character that none may have")
-        if len(values.translate(None, _NOT_IN_VALUES)) != len(values):
+        lines = [STATUS_LINE[status]]
+        values = []
+        closes = False
+        for given, value in (*self.default_headers, *headers):
+            name = _names.get(given) or _checked(given)
+            values.append(value)
+            lines.append(b"%b: %b\r\n" % (name, value))
+            if name in _FRAMING:
+                closes = self._frame(name, value) or closes
+        joined = b"".join(values)
+        if len(joined.translate(None, _NOT_IN_VALUES)) != len(joined):
             raise RuntimeError("a header's value has a character that none may have")
         self.response_started = True
         self.waiting_for_100_continue = False
-        closes = False
-        for name, value in pairs:
-            name = name.lower()
-            if name not in _FRAMING:
-                continue
-            if name == b"content-length" and self.chunked_encoding is None:
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"transfer-encoding" and value.lower() == b"chunked":
-                self.expected_content_length = 0
-                self.chunked_encoding = True
-            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
-                closes = True
-                self.keep_alive = False
-        lines = [b"%b: %b\r\n" % (name.lower(), value) for name, value in pairs]
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODILESS:
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        self._head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
+        lines.append(b"\r\n")
+        self._head = b"".join(lines)
         asyncio.get_running_loop().call_soon(self._flush)
+
+    def _frame(self, name: bytes, value: bytes) -> bool:
+        """Takes in a header that says how the body is framed; whether it closes the connection."""
+        if name == b"connection":
+            if b"close" not in [token.strip() for token in value.lower().split(b",")]:
+                return False
+            self.keep_alive = False
+            return True
+        if name == b"content-length" and self.chunked_encoding is None:
+            self.expected_content_length = int(value)
+            self.chunked_encoding = False
+        elif name == b"transfer-encoding" and value.lower() == b"chunked":
+            self.expected_content_length = 0
+            self.chunked_encoding = True
+        return False
 
     def _flush(self) -> None:
         head, self._head = self._head, b""

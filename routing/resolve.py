@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -87,7 +88,7 @@ def _ordered(
 def _weighted(target: TargetConf, state: TargetHealth, index: int, key: str, random: Random) -> float:
     """Weighted rendezvous hashing (Schindelhauer, Schomaker 2005): with a fixed key every process gives a target the
     same score, shares follow the weights, and a target that leaves moves only its own keys."""
-    chance = _hashed(key, target) if key else random()
+    chance = _hashed(key, target.provider.name, target.model) if key else random()
     return -target.weight / math.log(_inside(chance))
 
 
@@ -118,9 +119,10 @@ _SCORES: dict[str, Callable[[TargetConf, TargetHealth, int, str, Random], float]
 }
 
 
-def _hashed(key: str, target: TargetConf) -> float:
+@lru_cache(maxsize=10_000)  # a session makes many requests
+def _hashed(key: str, provider: str, model: str) -> float:
     """A number in [0, 1) that depends on the key and the target's names alone."""
-    text = "\0".join((key, target.provider.name, target.model))
+    text = "\0".join((key, provider, model))
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) / (1 << 53)
 

@@ -56,8 +56,7 @@ class Ends(Protocol):
     def __call__(self, ticket: "Ticket", spent: Spent | None) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """What an admitted request has reserved."""
 
     id: str

@@ -14,6 +14,7 @@ from accounting.limits.terms import COUNTS, INPUT_TOKENS, OUTPUT_TOKENS, REQUEST
 
 ASK_PATH = "/limits/ask"  # where the sentences lead to, below the gateway's public address
 UNIFIED = b"anthropic-ratelimit-unified-"
+_RESET, _OVERAGE_RESET = UNIFIED + b"reset", UNIFIED + b"overage-reset"
 Headers = list[tuple[bytes, bytes]]
 _PERIODS = {"day": "today", "week": "this week", "month": "this month", "quarter": "this quarter", "total": "in all"}
 
@@ -92,4 +93,4 @@ def resets(line: BudgetLine) -> Headers:
     if not line.period.end:
         return []
     end = b"%d" % line.period.end
-    return [(UNIFIED + b"reset", end), (UNIFIED + b"overage-reset", end)]
+    return [(_RESET, end), (_OVERAGE_RESET, end)]

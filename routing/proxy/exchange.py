@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -82,15 +81,14 @@ class Call(msgspec.Struct, frozen=True):
     )
 
 
-@dataclass(slots=True, eq=False)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """The state of one request. `record` may be called once; later calls do nothing."""
 
     call: Call
     reply: Reply
     entry: Entry
     keep: Callable[[Entry], None]
-    started: float = field(default_factory=time.monotonic)
+    started: float = msgspec.field(default_factory=time.monotonic)
     drains: bool = False  # goes on when its client leaves
     cause: Cause | None = None
     task: "asyncio.Task[object] | None" = None
@@ -101,12 +99,12 @@ class Exchange:
     betas_sent: tuple[str, ...] = ()
     size: int = 0  # bytes of the request's body
     ticket: Ticket | None = None  # what is reserved of the caller's limits
-    limit_headers: Headers = field(default_factory=list)  # how the caller's limits stand
+    limit_headers: Headers = msgspec.field(default_factory=list)  # how the caller's limits stand
     may_spend: Callable[[tuple[str, ...]], Awaitable[None]] | None = (
         None  # raises if nothing may be begun for these models
     )
     recorded: bool = False
-    notices: Headers = field(default_factory=list)  # that a name is deprecated, for the answer's head
+    notices: Headers = msgspec.field(default_factory=list)  # that a name is deprecated, for the answer's head
     usage: Usage | None = None  # of the last upstream call
     line_kind: str = "usage"  # what that call was, for the ledger
     free: bool = False  # it failed before it said anything

@@ -19,6 +19,9 @@ LOST_RETRY = 2  # seconds
 _WINDOW = 60  # seconds
 _NAMES = {REQUESTS: b"requests", INPUT_TOKENS: b"input-tokens", OUTPUT_TOKENS: b"output-tokens", COUNTS: b"requests"}
 _OF_TOKENS = (b"input-tokens", b"output-tokens")
+_STATUS, _OVERAGE_STATUS = UNIFIED + b"status", UNIFIED + b"overage-status"
+_CLAIM = (UNIFIED + b"representative-claim", b"overage")
+_UTILIZATION, _THRESHOLD = UNIFIED + b"overage-utilization", UNIFIED + b"overage-surpassed-threshold"
 _TOKENS = b"tokens"  # the tighter of the two
 
 
@@ -99,11 +102,11 @@ def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) 
     passed = [percent for percent in line.terms.soft if share * 100 >= percent]
     status = b"allowed_warning" if passed else b"allowed"
     headers = [
-        (UNIFIED + b"status", status),
-        (UNIFIED + b"representative-claim", b"overage"),
-        (UNIFIED + b"overage-status", status),
-        (UNIFIED + b"overage-utilization", b"%.4f" % min(1.0, share)),
+        (_STATUS, status),
+        _CLAIM,
+        (_OVERAGE_STATUS, status),
+        (_UTILIZATION, b"%.4f" % min(1.0, share)),
     ]
     if passed:
-        headers.append((UNIFIED + b"overage-surpassed-threshold", b"%.2f" % (passed[-1] / 100)))
+        headers.append((_THRESHOLD, b"%.2f" % (passed[-1] / 100)))
     return [*headers, *resets(line)]

@@ -55,6 +55,7 @@ _BEDROCK_ROOTS = ("/bedrock", "/model", "/inference-profiles")
 _VERTEX_ROOTS = ("/vertex", "/vertex_ai", "/projects", "/v1/projects")
 
 
+@lru_cache(maxsize=1024)
 def is_own(path: str) -> bool:
     """Whether a path, decoded, belongs to the gateway."""
     return _own.match(path) is not None
