@@ -5,7 +5,9 @@ When everything fails at once, retries multiply the load on whatever is still up
 
 SHARE = 0.2  # of the requests in the window
 FLOOR = 30  # further calls in any window: as many as a client sends at once when it counts (Claude Code 2.1.330)
-QUIET = 1  # a request that waits for its answer alone is no storm: it may be tried again freely
+# A request that waits for its answer alone is no storm: it may be tried again freely, unless many come one after the other.
+QUIET = 1
+QUIET_RATE = 5  # requests in the present second
 SECONDS = 10  # the window
 
 
@@ -37,11 +39,11 @@ class RetryBudget:
 
     def take(self, now: float) -> bool:
         """Whether one further call may be made; if so, it is counted."""
-        if self._waiting <= QUIET:
-            return True
         second = int(now)
         if second != self._second:
             self._turn(second)
+        if self._waiting <= QUIET and self._requests[second % SECONDS] <= QUIET_RATE:
+            return True
         if sum(self._retries) + 1 > max(FLOOR, SHARE * sum(self._requests)):
             return False
         self._retries[second % SECONDS] += 1

@@ -7,6 +7,7 @@ and a third, to hand over: stop listening, refuse nothing, finish. A process dra
 """
 
 import asyncio
+import ctypes
 import functools
 import gc
 import resource
@@ -33,6 +34,8 @@ BACKLOG = 2048
 LAG_SECONDS = 0.25  # between two looks at how late the event loop is
 SOCKET_MESSAGE_BYTES = 4096  # pages have nothing to say over a websocket
 SOCKET_PING_SECONDS = 20.0  # a page that does not answer a ping for as long, as one that does not read, is cut off
+LARGE_BYTES = 128 * 1024  # a piece of memory that is worth asking the system for, each time
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # as mallopt(3) calls them
 ENDING_SECONDS = 5  # for requests that were told to end to write their last bytes and records
 
 
@@ -112,6 +115,7 @@ def run_process(application: object, gateway: Callable[[], Drainable], process: 
 
     guard = Guard(process.limits)
     _raise_descriptor_limit(process.limits.connections)
+    _give_memory_back()
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]
         loop="uvloop",
@@ -252,6 +256,15 @@ def _settle_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _give_memory_back() -> None:
+    """Large pieces of memory go back to the system when they are freed. By itself the C library (glibc) stops doing so after the
+    first large body, and keeps what one busy moment needed: 45 MiB more after 100 stalled readers (measured 2026-11)."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(_TRIM_THRESHOLD, 2 * LARGE_BYTES)
 
 
 def _raise_descriptor_limit(connections: int) -> None:

@@ -1,6 +1,6 @@
 """Further calls are at most a fifth of the requests of the last ten seconds, and a few in any case."""
 
-from routing.retry_budget import FLOOR, QUIET, RetryBudget
+from routing.retry_budget import FLOOR, QUIET, QUIET_RATE, RetryBudget
 
 
 def busy(requests: int = 0, at: float = 0.0) -> RetryBudget:
@@ -31,6 +31,16 @@ def test_a_request_on_an_idle_gateway_may_be_tried_again_as_often_as_its_route_s
     assert taken(budget, 100.0) == FLOOR
     budget.answered()
     assert budget.take(100.0)
+
+
+def test_requests_that_fail_fast_one_after_the_other_are_not_each_alone() -> None:
+    budget, granted = RetryBudget(), 0
+    for number in range(300):
+        now = 100.0 + number / 100
+        budget.called(now)
+        granted += taken(budget, now, 2)
+        budget.answered()
+    assert granted <= 3 * 2 * QUIET_RATE + FLOOR + 300 // 5
 
 
 def test_a_burst_on_a_quiet_process_may_be_tried_again() -> None:

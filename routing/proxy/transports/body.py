@@ -58,8 +58,9 @@ class Body(httpx.AsyncByteStream):
         if waiter is None or waiter.done():
             return
         if self.sink is not None and self._parts and self.silence is None:
-            parts = self._parts
-            if self.sink(parts[0] if len(parts) == 1 else b"".join(parts)):
+            if len(self._parts) > 1:
+                self._parts = [b"".join(self._parts)]
+            if self.sink(self._parts[0]):
                 self._parts = []
                 self.held = 0
                 if self._source is not None:

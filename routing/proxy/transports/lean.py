@@ -49,7 +49,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         """The answer once its head is here. Raises httpx's transport errors."""
         limits = Limits(**request.extensions.get("timeout", {}))
         address = Address(origin_of(request.url), request.url.raw_path)
-        repeatable = request.method in _IDEMPOTENT or request.extensions.get(REPEATABLE) is True
+        repeatable = request.extensions.get(REPEATABLE) is True
         answer = await self.ask(
             request.method, address, request.headers.raw, _content(request), limits, repeatable=repeatable
         )
@@ -60,7 +60,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         self, method: str, address: Address, headers: Headers, content: bytes, limits: Limits, *, repeatable: bool
     ) -> tuple[int, Headers, Body]:
         """The same without httpx's objects, of which a proxy needs nothing: status, headers, body. `repeatable`: sending the
-        request twice does no harm.
+        request twice does no harm, whatever its method.
 
         A warm connection may have been closed by the other side just as it was used. A request that got not one byte of
         an answer then goes out once more on a fresh one, if it is repeatable.
@@ -72,7 +72,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         try:
             reader, body = await connection.ask(head, content, limits, bodiless=bodiless)
         except Unanswered as failed:
-            if failed.begun or not warm or not repeatable:
+            if failed.begun or not warm or not (repeatable or method in _IDEMPOTENT):
                 raise failed.error from None
             reader, body = await self._once_more(origin, head, content, limits, bodiless=bodiless)
         else:
