@@ -67,7 +67,7 @@ def statement(bounded: bool) -> bytes:
         '"started_at" double precision, "cost_usd" numeric, "lines" json))',
         f"stored AS ({_records()})",
         f"posted AS ({_lines()})",
-        f"{PART} AS MATERIALIZED ({identified(contributed(chosen)).sql})",
+        f"{PART} AS MATERIALIZED ({identified(contributed(chosen, bounded=bounded)).sql})",
         *(f"step{number} AS ({part})" for number, part in enumerate(parts(bounded=bounded))),
     ]
     return f"WITH {', '.join(steps)} SELECT 1".encode()
