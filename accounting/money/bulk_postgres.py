@@ -26,7 +26,7 @@ LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
 _encoder = msgspec.json.Encoder(order="deterministic")  # tags have one order
 # Roll-ups are not rebuilt meanwhile; what is added up stays in memory; no time goes into compiling. The statement is planned
 # once, and that plan must do when the tables have grown: it looks names up by their index even if there is only one page.
-_PREPARED = (
+_SETTINGS = (
     f"SELECT pg_advisory_xact_lock_shared({STORING}), set_config('work_mem', '64MB', true), set_config('jit', 'off', true), "
     "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
 ).encode()
@@ -40,9 +40,14 @@ def insert_all(entries: Sequence[Entry], *, bounded: bool = False) -> None:
     payload = _payload(entries)
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        with psycopg.Cursor(connection.connection) as cursor:
-            cursor.execute(_PREPARED)
+        begin()
         run(connection.connection, statement(bounded), payload)
+
+
+def begin() -> None:
+    """What the transaction needs before the statement is planned and run."""
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(_SETTINGS)
 
 
 def _payload(entries: Sequence[Entry]) -> bytes:
