@@ -30,6 +30,11 @@ _SETTINGS = (
     f"SELECT pg_advisory_xact_lock_shared({STORING}), set_config('work_mem', '64MB', true), set_config('jit', 'off', true), "
     "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
 ).encode()
+_NUMBERS = {
+    "FloatField": "double precision",
+    "PositiveSmallIntegerField": "smallint",
+    "PositiveIntegerField": "integer",
+}
 _NAMES_OF_RECORD = tuple("upstream_model" if name == "model" else name for name in NAMES)
 _KEPT_OF_RECORD = ("request_id", "started_at", "outcome", "reason", "estimated", "ttft_ms", "session_id")
 
@@ -125,7 +130,7 @@ def _type(field: Any) -> str:
         return "jsonb"
     if isinstance(field, models.BooleanField):
         return "boolean"
-    return "double precision" if isinstance(field, models.FloatField) else "bigint"
+    return _NUMBERS.get(field.get_internal_type(), "bigint")
 
 
 def _expressions(struct: type[msgspec.Struct], table: type[models.Model], source: str) -> dict[str, str]:
@@ -135,6 +140,6 @@ def _expressions(struct: type[msgspec.Struct], table: type[models.Model], source
 
 def _expression(field: Any, default: Any, source: str) -> str:
     value = whole(literal(field, default), f'{source}."{field.column}"')
-    if isinstance(field, models.CharField | models.TextField):
-        return f"left({value}, {limit_of(field)})"
-    return value
+    if isinstance(field, models.CharField):
+        return f"CAST({value} AS varchar({limit_of(field)}))"  # cuts, and what fits is not even copied
+    return f"left({value}, {limit_of(field)})" if isinstance(field, models.TextField) else value
