@@ -34,8 +34,8 @@ class Units:
     stream_kib: float = 60.0
     redis_us: float = 176.0  # admission and settlement, 5 budgets and 4 rate limits
     redis_bytes: float = 1_340.0  # over the network, both ways
-    postgres_us: float = 85.0  # record, ledger line and roll-ups
-    postgres_batch_us: float = 4_800.0  # of each batch, however small: most of it planning
+    postgres_us: float = 67.0  # record, ledger line and roll-ups
+    postgres_batch_us: float = 2_000.0  # of each batch, however small, until it is committed
     postgres_bytes: float = 1_940.0  # on disk, of record and line with their indexes
 
 

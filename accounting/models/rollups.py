@@ -71,6 +71,8 @@ class Measures(models.Model):
 
 
 class _Facts(Measures):
+    """By time first: what is stored now goes to the newest pages of an index, which are few, however many years there are."""
+
     dimension = models.ForeignKey(
         UsageDimension, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -81,20 +83,26 @@ class _Facts(Measures):
 
 
 class HourlyUsage(_Facts):
-    pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    pk = models.CompositePrimaryKey("bucket", "dimension_id")
 
     class Meta:
-        indexes = [models.Index(fields=["bucket"], name="hourly_usage_bucket")]
+        indexes = [
+            models.Index(fields=["bucket"], name="hourly_usage_bucket"),
+            models.Index(fields=["dimension", "bucket"], name="hourly_usage_dimension"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d %H:00}"
 
 
 class DailyUsage(_Facts):
-    pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    pk = models.CompositePrimaryKey("bucket", "dimension_id")
 
     class Meta:
-        indexes = [models.Index(fields=["bucket"], name="daily_usage_bucket")]
+        indexes = [
+            models.Index(fields=["bucket"], name="daily_usage_bucket"),
+            models.Index(fields=["dimension", "bucket"], name="daily_usage_dimension"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d}"
@@ -103,7 +111,7 @@ class DailyUsage(_Facts):
 class MonthlyUsage(_Facts):
     """Its counts are wider than those of hours and days: at 830 requests a second, a month has two thousand million."""
 
-    pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    pk = models.CompositePrimaryKey("bucket", "dimension_id")
     requests = models.BigIntegerField()
     errors = models.BigIntegerField()
     refused = models.BigIntegerField()
@@ -122,7 +130,10 @@ class MonthlyUsage(_Facts):
     ttft_60000 = models.BigIntegerField()
 
     class Meta:
-        indexes = [models.Index(fields=["bucket"], name="monthly_usage_bucket")]
+        indexes = [
+            models.Index(fields=["bucket"], name="monthly_usage_bucket"),
+            models.Index(fields=["dimension", "bucket"], name="monthly_usage_dimension"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m}"
@@ -131,10 +142,13 @@ class MonthlyUsage(_Facts):
 class HourlyTotals(_Facts):
     """By team, project, alias, provider and model only: fewer rows for long periods."""
 
-    pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    pk = models.CompositePrimaryKey("bucket", "dimension_id")
 
     class Meta:
-        indexes = [models.Index(fields=["bucket"], name="hourly_totals_bucket")]
+        indexes = [
+            models.Index(fields=["bucket"], name="hourly_totals_bucket"),
+            models.Index(fields=["dimension", "bucket"], name="hourly_totals_dimension"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d %H:00}"
@@ -143,10 +157,13 @@ class HourlyTotals(_Facts):
 class DailyTotals(_Facts):
     """By team, project, alias, provider and model only: fewer rows for long periods."""
 
-    pk = models.CompositePrimaryKey("dimension_id", "bucket")
+    pk = models.CompositePrimaryKey("bucket", "dimension_id")
 
     class Meta:
-        indexes = [models.Index(fields=["bucket"], name="daily_totals_bucket")]
+        indexes = [
+            models.Index(fields=["bucket"], name="daily_totals_bucket"),
+            models.Index(fields=["dimension", "bucket"], name="daily_totals_dimension"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket:%Y-%m-%d}"

@@ -18,27 +18,41 @@ from accounting.money.bulk import COPIED, ID_LENGTH, filled_columns, limit_of, l
 from accounting.money.contributions import NAMES, SHARED, Chosen, contributed, identified
 from accounting.money.dialect import STORING
 from accounting.money.entry import Entry, Line
+from accounting.money.prepared import run
 from accounting.money.rollups import PART, parts
 from accounting.money.slices import sliced
 
 LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
 _encoder = msgspec.json.Encoder(order="deterministic")  # tags have one order
-# Roll-ups are not rebuilt meanwhile; what is added up stays in memory; no time goes into compiling.
-_PREPARED = (
-    f"SELECT pg_advisory_xact_lock_shared({STORING}), set_config('work_mem', '64MB', true), set_config('jit', 'off', true)"
+# Roll-ups are not rebuilt meanwhile; what is added up stays in memory; no time goes into compiling. The statement is planned
+# once, and that plan must do when the tables have grown: it looks names up by their index even if there is only one page.
+_SETTINGS = (
+    f"SELECT pg_advisory_xact_lock_shared({STORING}), set_config('work_mem', '64MB', true), set_config('jit', 'off', true), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
 ).encode()
+_NUMBERS = {
+    "FloatField": "double precision",
+    "PositiveSmallIntegerField": "smallint",
+    "PositiveIntegerField": "integer",
+}
 _NAMES_OF_RECORD = tuple("upstream_model" if name == "model" else name for name in NAMES)
 _KEPT_OF_RECORD = ("request_id", "started_at", "outcome", "reason", "estimated", "ttft_ms", "session_id")
 
 
 def insert_all(entries: Sequence[Entry], *, bounded: bool = False) -> None:
-    """Stores what is not stored yet; `bounded` as in `rollups.add`. Raises ValueError for what has to be made fit before, and
-    whatever the database raises."""
+    """Stores what is not stored yet; `bounded` as in `rollups.add`. Raises ValueError for what has to be made fit before,
+    `prepared.Refused` if it has to be done once more, and whatever the database raises."""
     payload = _payload(entries)
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_PREPARED)
-        cursor.execute(statement(bounded), [payload.decode()])
+    with connection.wrap_database_errors:
+        begin()
+        run(connection.connection, statement(bounded), payload)
+
+
+def begin() -> None:
+    """What the transaction needs before the statement is planned and run."""
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(_SETTINGS)
 
 
 def _payload(entries: Sequence[Entry]) -> bytes:
@@ -59,11 +73,11 @@ def statement(bounded: bool) -> bytes:
     """The parameter is a JSON array of entries; an entry leaves out what has its default."""
     chosen = Chosen("true", (), "true", (), records_in="stored", lines_in="posted")
     steps = [
-        f"given AS MATERIALIZED (SELECT * FROM json_to_recordset(%s::json) AS entry({_types(Entry, RequestRecord)}, "
+        f"given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) AS entry({_types(Entry, RequestRecord)}, "
         '"started_at" double precision, "cost_usd" numeric, "lines" json))',
         f"stored AS ({_records()})",
         f"posted AS ({_lines()})",
-        f"{PART} AS MATERIALIZED ({identified(contributed(chosen)).sql})",
+        f"{PART} AS MATERIALIZED ({identified(contributed(chosen, bounded=bounded)).sql})",
         *(f"step{number} AS ({part})" for number, part in enumerate(parts(bounded=bounded))),
     ]
     return f"WITH {', '.join(steps)} SELECT 1".encode()
@@ -97,7 +111,7 @@ def _lines() -> str:
         f'INSERT INTO "{LedgerEntry._meta.db_table}" ({_quoted(columns)}) SELECT {", ".join(columns.values())} '
         f"FROM given entry JOIN stored record ON record.request_id = left(entry.request_id, {ID_LENGTH}) CROSS JOIN LATERAL "
         f'json_to_recordset(entry.lines) AS line({_types(Line, LedgerEntry)}, "cost_usd" numeric) '
-        f"ON CONFLICT DO NOTHING RETURNING {_quoted(kept)}"
+        f"ON CONFLICT (request_id, number) DO NOTHING RETURNING {_quoted(kept)}"
     )
 
 
@@ -116,7 +130,7 @@ def _type(field: Any) -> str:
         return "jsonb"
     if isinstance(field, models.BooleanField):
         return "boolean"
-    return "double precision" if isinstance(field, models.FloatField) else "bigint"
+    return _NUMBERS.get(field.get_internal_type(), "bigint")
 
 
 def _expressions(struct: type[msgspec.Struct], table: type[models.Model], source: str) -> dict[str, str]:
@@ -126,6 +140,6 @@ def _expressions(struct: type[msgspec.Struct], table: type[models.Model], source
 
 def _expression(field: Any, default: Any, source: str) -> str:
     value = whole(literal(field, default), f'{source}."{field.column}"')
-    if isinstance(field, models.CharField | models.TextField):
-        return f"left({value}, {limit_of(field)})"
-    return value
+    if isinstance(field, models.CharField):
+        return f"CAST({value} AS varchar({limit_of(field)}))"  # cuts, and what fits is not even copied
+    return f"left({value}, {limit_of(field)})" if isinstance(field, models.TextField) else value

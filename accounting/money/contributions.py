@@ -26,6 +26,7 @@ MEASURES = (
     "requests", "errors", "refused", "estimated", *SHARED, "adjustment_usd", "ttft_count", "ttft_us", *BUCKETS
 )  # fmt: skip
 MONEY = frozenset({"cost_usd", "adjustment_usd"})
+WIDE = frozenset({*TOKENS, "web_searches", "ttft_us"})  # what is no count of requests
 RECORDS = RequestRecord._meta.db_table
 LINES = LedgerEntry._meta.db_table
 _LONGEST = "1000000000"  # milliseconds that are believed
@@ -62,16 +63,18 @@ def contributions(chosen: Chosen, *, bounded: bool = False) -> Statement:
     return identified(_each(chosen, bounded))
 
 
-def contributed(chosen: Chosen) -> Statement:
+def contributed(chosen: Chosen, *, bounded: bool = False) -> Statement:
     """The same without the ids, added up as far as names, hour and outcome are the same ("served" is left empty): an id
-    costs a hash."""
-    each = _each(chosen)
+    costs a hash. For PostgreSQL, and for few records: unless `bounded`, sums are kept in the columns' own types, of which
+    more sums cost less than half, and what these do not hold is an error."""
+    each = _each(chosen, bounded, narrow=not bounded)
     names = ", ".join(f'"{name}"' for name in NAMES)
     unserved = (
         "CASE WHEN outcome = 'served' THEN '' ELSE outcome END AS outcome"  # so that a record and its line are one
     )
     same = ", ".join(str(place) for place in range(1, len(NAMES) + 4))
-    sql = f"SELECT {names}, hour, {unserved}, reason, {summed()} FROM ({each.sql}) AS each GROUP BY {same}"
+    sums = summed() if bounded else ", ".join(f"{_narrow(name, f'SUM({name})')} AS {name}" for name in MEASURES)
+    sql = f"SELECT {names}, hour, {unserved}, reason, {sums} FROM ({each.sql}) AS each GROUP BY {same}"
     return Statement(sql, each.parameters)
 
 
@@ -86,14 +89,22 @@ def identified(source: Statement) -> Statement:
     return Statement(sql, source.parameters)
 
 
-def _each(chosen: Chosen, bounded: bool = False) -> Statement:
-    sql = f"{_records(chosen, bounded)} UNION ALL {_lines(chosen)}"
+def _narrow(measure: str, value: str) -> str:
+    """A sum of a batch as a number whose sums PostgreSQL computes fast; what is counted, it counts to a few thousand."""
+    if measure in MONEY:
+        return value
+    return f"CAST({value} AS {'bigint' if measure in WIDE else 'integer'})"
+
+
+def _each(chosen: Chosen, bounded: bool = False, *, narrow: bool = False) -> Statement:
+    sql = f"{_records(chosen, bounded, narrow)} UNION ALL {_lines(chosen)}"
     return Statement(sql, (*chosen.lines_with, *chosen.records_with, *chosen.lines_with))
 
 
-def _records(chosen: Chosen, bounded: bool) -> str:
+def _records(chosen: Chosen, bounded: bool, narrow: bool) -> str:
     split = bounded and in_sqlite()  # PostgreSQL's sums have no bound
-    sums = ", ".join(f"{bounded_sum(f'l.{name}', LARGEST) if split else f'SUM(l.{name})'} AS {name}" for name in SHARED)
+    added = {name: bounded_sum(f"l.{name}", LARGEST) if split else f"SUM(l.{name})" for name in SHARED}
+    sums = ", ".join(f"{_narrow(name, value) if narrow else value} AS {name}" for name, value in added.items())
     lines = f"SELECT l.request_id, {sums} FROM {chosen.lines_in} l WHERE l.kind <> '{ADJUSTMENT}' AND {chosen.lines} GROUP BY 1"
     measures = {
         "requests": "1",

@@ -109,7 +109,8 @@ def _at_once(source: Statement, parts: Sequence[str]) -> None:
 
 
 def _dimensions(by: str) -> str:
-    """Stores names that are new; their id says whether they are."""
+    """Stores names that are new; their id says whether they are. Each is looked up by itself: joined, the database would read
+    all names that there are."""
     kept = {
         name: f'"{name}"' if by == "dimension_id" or name in TOTALS else no_tags() if name == "tags" else "''"
         for name in NAMES
@@ -117,7 +118,7 @@ def _dimensions(by: str) -> str:
     names = ", ".join(f'"{name}"' for name in NAMES)
     return (
         f"INSERT INTO {DIMENSIONS} (id, {names}) SELECT DISTINCT {by}, {', '.join(kept.values())} FROM {PART} "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {DIMENSIONS} known WHERE known.id = {PART}.{by}) ORDER BY 1 "
+        f"WHERE (SELECT known.id FROM {DIMENSIONS} known WHERE known.id = {PART}.{by}) IS NULL ORDER BY 1 "
         "ON CONFLICT (id) DO NOTHING"
     )
 

@@ -27,6 +27,7 @@ from accounting.money.bulk_postgres import LATEST, insert_all
 from accounting.money.dialect import overflows
 from accounting.money.entry import Entry, Line
 from accounting.money.key_use import note_use
+from accounting.money.prepared import Refused
 from accounting.money.rollups import add_stored
 
 
@@ -60,6 +61,13 @@ def _store(entries: Sequence[Entry]) -> None:
 def store_at_once(entries: Sequence[Entry], *, bounded: bool = False) -> None:
     """Everything in one transaction; only records that were not there before bring lines, and count in roll-ups.
     `bounded`: sums that no column holds stop at the largest number that one does."""
+    try:
+        _in_one_transaction(entries, bounded)
+    except Refused:
+        _in_one_transaction(entries, bounded)
+
+
+def _in_one_transaction(entries: Sequence[Entry], bounded: bool) -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             insert_all(entries, bounded=bounded)
