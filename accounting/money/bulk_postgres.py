@@ -17,13 +17,15 @@ from accounting.models import LedgerEntry, RequestRecord
 from accounting.money.bulk import COPIED, ID_LENGTH, filled_columns, limit_of, literal, whole
 from accounting.money.contributions import NAMES, SHARED, Chosen, contributed, identified
 from accounting.money.dialect import STORING
-from accounting.money.entry import Entry, Line
+from accounting.money.entry import Entry, Head, Line
 from accounting.money.prepared import run
 from accounting.money.rollups import PART, parts
-from accounting.money.slices import sliced
+from accounting.money.slices import LIGHT, sliced
+from accounting.money.spool import END, FINAL
 
 LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
 _encoder = msgspec.json.Encoder(order="deterministic")  # tags have one order
+_head = msgspec.json.Decoder(Head)
 # Roll-ups are not rebuilt meanwhile; what is added up stays in memory; no time goes into compiling. The statement is planned
 # once, and that plan must do when the tables have grown: it looks names up by their index even if there is only one page.
 _SETTINGS = (
@@ -42,7 +44,11 @@ _KEPT_OF_RECORD = ("request_id", "started_at", "outcome", "reason", "estimated",
 def insert_all(entries: Sequence[Entry], *, bounded: bool = False) -> None:
     """Stores what is not stored yet; `bounded` as in `rollups.add`. Raises ValueError for what has to be made fit before,
     `prepared.Refused` if it has to be done once more, and whatever the database raises."""
-    payload = _payload(entries)
+    insert_payload(_payload(entries), bounded=bounded)
+
+
+def insert_payload(payload: bytes, *, bounded: bool = False) -> None:
+    """The same with the JSON text of all entries."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
         begin()
@@ -66,6 +72,25 @@ def _payload(entries: Sequence[Entry]) -> bytes:
     if b"\\u0000" in encoded:
         raise ValueError("a text has a NUL character")
     return b"[%s]" % encoded
+
+
+def payload_of(lines: Sequence[bytes]) -> tuple[bytes, list[Head]]:
+    """The JSON text of entries from their lines in the spool, which are not taken apart for it, and what is to be known of
+    each. Raises ValueError and msgspec's errors for what has to be looked at."""
+    first: dict[str, bytes] = {}
+    heads: list[Head] = []
+    for part in sliced(lines, LIGHT):
+        for line in part:
+            text = line[len(FINAL) : -len(END)]
+            head = _head.decode(text)
+            if not 0 <= head.started_at <= LATEST:
+                raise ValueError("a moment that no column holds")
+            first.setdefault(head.request_id[:ID_LENGTH], text)
+            heads.append(head)
+    payload = b"[%b]" % b",".join(first.values())
+    if b"\\u0000" in payload:
+        raise ValueError("a text has a NUL character")
+    return payload, heads
 
 
 @lru_cache(maxsize=2)

@@ -93,3 +93,14 @@ class Entry(msgspec.Struct, omit_defaults=True):
     resend_of: str = ""
     ttft_ms: float | None = None
     duration_ms: float = 0.0
+
+
+class Head(msgspec.Struct):
+    """What storing itself looks at of a request whose entry it hands on as text."""
+
+    request_id: str
+    started_at: float
+    key_prefix: str = ""
+    team: str = ""
+    client_ip: str = ""
+    user_agent: str = ""

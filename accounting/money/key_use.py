@@ -15,15 +15,15 @@ from django.db import connection
 from accounting.access.secrets import is_own_prefix
 from accounting.models import KeyUse
 from accounting.money.dialect import in_sqlite, moment
-from accounting.money.entry import Entry
+from accounting.money.entry import Entry, Head
 
 COLUMNS = ("key_prefix", "team", "last_at", "client_ip", "user_agent")
 _LENGTHS = {field.name: field.max_length for field in KeyUse._meta.concrete_fields}
 
 
-def note_use(entries: Iterable[Entry]) -> None:
+def note_use(entries: Iterable[Entry | Head]) -> None:
     """Keeps the latest use of every key among `entries`. Raises whatever the database raises."""
-    latest: dict[tuple[str, str], Entry] = {}
+    latest: dict[tuple[str, str], Entry | Head] = {}
     for entry in entries:
         if not entry.key_prefix:
             continue
@@ -38,7 +38,7 @@ def note_use(entries: Iterable[Entry]) -> None:
         cursor.execute(_statement(connection.vendor), _parameters(rows))
 
 
-def _row(prefix: str, team: str, entry: Entry) -> list[Any]:
+def _row(prefix: str, team: str, entry: Entry | Head) -> list[Any]:
     found = {
         "key_prefix": prefix,
         "team": team,

@@ -23,17 +23,20 @@ LONGEST_PAUSE = 2.0  # seconds between two tries while the database is away
 ADOPT_EVERY = 10.0  # seconds between two looks for folders of dead processes
 _REFUSALS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 Store = Callable[[Sequence[Entry]], None]
+StoreLines = Callable[[Sequence[bytes]], bool]
 log = logger(__name__)
 
 
 class Recorder:
-    """One per process. `store` writes a batch, at once or not at all, and passes over what it has stored before."""
+    """One per process. `store` writes a batch, at once or not at all, and passes over what it has stored before; `store_lines`
+    does the same from lines of the spool, or returns False."""
 
     def __init__(
         self,
         folder: Path,
         *,
         store: Store,
+        store_lines: StoreLines | None = None,
         interval: float = 0.2,
         segment_bytes: int = 8 << 20,
         memory_limit: int = 10_000,
@@ -43,6 +46,7 @@ class Recorder:
         self._jobs = jobs or JobLog()
         self._root = folder
         self._store = store
+        self._store_lines = store_lines
         self._interval = interval
         self._limits = (segment_bytes, memory_limit)
         self._write = write
@@ -157,7 +161,7 @@ class Recorder:
         while self._flush_segment(spool):
             pass
         while waiting := spool.waiting(MOST):  # the disk refuses them still: straight into the database
-            self._deliver(Batch([entry for line in waiting if (entry := decode(line, FINAL))]))
+            self._deliver(Batch(waiting))
             spool.forget_waiting(len(waiting))
             self._stored += len(waiting)
 
@@ -181,13 +185,15 @@ class Recorder:
         """Stores a batch, or raises and changes nothing; what can never be stored goes into quarantine."""
         if not len(batch):
             return
-        refused = self._store_or_split(batch.entries) if batch.entries else []
+        at_once = bool(batch.lines) and self._store_lines is not None and self._store_lines(batch.lines)
+        entries, unreadable = (batch.made, batch.strange) if at_once else batch.read
+        refused = self._store_or_split(entries) if entries else []
         if self._away:
             log.info("records are being stored again", depth=self.depth)
             self._away = False
         for entry, why in refused:
             self._quarantine.keep(encode(FINAL, entry), why, entry.request_id)
-        for line in batch.unreadable:
+        for line in unreadable:
             self._quarantine.keep(line, "unreadable")
 
     def _store_or_split(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:

@@ -5,13 +5,14 @@ import os
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 
-from accounting.money.entry import Entry
-from accounting.money.slices import sliced
+from accounting.money.entry import Entry, Head
+from accounting.money.slices import LIGHT, sliced
 from accounting.money.spool import END, FINAL, OPENING, remove_folder, segments_of, take_lock
 from gateway_project.telemetry import logger
 
@@ -20,6 +21,7 @@ _CHUNK = 4 << 20
 _TAKEN = ".replay"
 log = logger(__name__)
 _decoder = msgspec.json.Decoder(Entry)
+_head = msgspec.json.Decoder(Head)
 
 
 class Quarantine:
@@ -77,18 +79,39 @@ class Quarantine:
         return sorted(self.path.parent.glob(f"quarantine-*{_TAKEN}"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
-    """Finished requests, and the lines nobody can read, that stand before `end` in a segment; `more` follow."""
+    """Finished requests that stand before `end` in a segment, as `lines`; `more` follow. `strange` are lines of no kind that is
+    known. `made` are requests that have no line of their own: their process did not live to write one."""
 
-    entries: Sequence[Entry] = ()
-    unreadable: Sequence[bytes] = ()
+    lines: Sequence[bytes] = ()
+    strange: Sequence[bytes] = ()
     openings: Sequence[bytes] = ()
     end: int = 0
     more: bool = False
+    made: Sequence[Entry] = ()
 
     def __len__(self) -> int:
-        return len(self.entries) + len(self.unreadable)
+        return len(self.lines) + len(self.strange) + len(self.made)
+
+    @cached_property
+    def read(self) -> tuple[list[Entry], list[bytes]]:
+        """The requests, and the lines that nobody can read."""
+        entries, unreadable = list(self.made), list(self.strange)
+        for line in chain.from_iterable(sliced(self.lines)):
+            if (entry := decode(line, FINAL)) is not None:
+                entries.append(entry)
+            else:
+                unreadable.append(line)
+        return entries, unreadable
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self.read[0]
+
+    @property
+    def unreadable(self) -> list[bytes]:
+        return self.read[1]
 
 
 class SegmentReader:
@@ -117,21 +140,21 @@ class SegmentReader:
 
 
 def _batch(data: bytes, position: int, *, more: bool) -> Batch:
-    entries: list[Entry] = []
-    unreadable: list[bytes] = []
+    lines: list[bytes] = []
+    strange: list[bytes] = []
     openings: list[bytes] = []
-    for line in chain.from_iterable(sliced(data.splitlines(keepends=True))):
+    for line in chain.from_iterable(sliced(data.splitlines(keepends=True), LIGHT)):
         position += len(line)
         if line.startswith(OPENING):
             openings.append(line)  # read only when their process has died
-        elif (entry := decode(line, FINAL)) is not None:
-            entries.append(entry)
+        elif line.startswith(FINAL):
+            lines.append(line)
         else:
-            unreadable.append(line)
-        if len(entries) == MOST:
+            strange.append(line)
+        if len(lines) == MOST:
             more = True
             break
-    return Batch(entries, unreadable, openings, position, more)
+    return Batch(lines, strange, openings, position, more)
 
 
 def decode(line: bytes, kind: bytes) -> Entry | None:
@@ -142,6 +165,14 @@ def decode(line: bytes, kind: bytes) -> Entry | None:
         return _decoder.decode(line[len(kind) : -len(END)])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def _id_of(line: bytes) -> str:
+    """The id of a finished request; "" if its line cannot be read."""
+    try:
+        return _head.decode(line[len(FINAL) : -len(END)]).request_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def as_shut_down(opening: Entry) -> Entry:
@@ -177,7 +208,7 @@ def _whole_folder(folder: Path) -> Iterator[Batch]:
         yield from _whole_segment(path, unfinished)
     left = [as_shut_down(entry) for entry in unfinished.values()]
     for start in range(0, len(left), MOST):
-        yield Batch(left[start : start + MOST])
+        yield Batch(made=left[start : start + MOST])
 
 
 def _whole_segment(path: Path, unfinished: dict[str, Entry]) -> Iterator[Batch]:
@@ -185,18 +216,17 @@ def _whole_segment(path: Path, unfinished: dict[str, Entry]) -> Iterator[Batch]:
     reader = SegmentReader(path)
     try:
         while (batch := reader.read()).end > reader.position:
-            unreadable = list(batch.unreadable)
+            strange = list(batch.strange)
             for line in batch.openings:
                 opening = decode(line, OPENING)
                 if opening is None:
-                    unreadable.append(line)
+                    strange.append(line)
                 else:
                     unfinished[opening.request_id] = opening
-            for (
-                entry
-            ) in batch.entries:  # an opening never follows its final, so the order between the two is lost safely
-                unfinished.pop(entry.request_id, None)
-            yield replace(batch, unreadable=unreadable)
+            # An opening never follows its final, so the order between the two is lost safely.
+            for line in batch.lines:
+                unfinished.pop(_id_of(line), None)
+            yield replace(batch, strange=strange)
             reader.done(batch)
     finally:
         reader.close()

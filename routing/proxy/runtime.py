@@ -18,7 +18,7 @@ from accounting.alerting.running import RunningAlerts
 from accounting.limits.prices import BookPrices
 from accounting.limits.running import RunningLimits
 from accounting.money.recorder import Recorder
-from accounting.money.store import store_records
+from accounting.money.store import store_lines, store_records
 from gateway_project.jobs import JobLog
 from gateway_project.telemetry import logger
 from routing.health import Health
@@ -46,7 +46,10 @@ class Runtime:
 
     def __init__(self, folder: Path) -> None:
         jobs, billing = JobLog(), Billing()
-        upstreams, recorder = UpstreamClient(), Recorder(folder / "spool", store=store_records, jobs=jobs)
+        upstreams, recorder = (
+            UpstreamClient(),
+            Recorder(folder / "spool", store=store_records, store_lines=store_lines, jobs=jobs),
+        )
         self.limits = RunningLimits(
             lambda: self.house.directory.limits,
             redis_url=settings.REDIS_URL,
