@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from accounting.models import (
     HourlyOutcomes,
     HourlyTotals,
     HourlyUsage,
+    KeyUse,
     LedgerEntry,
     MonthlyUsage,
     RequestRecord,
 )
 from accounting.money.entry import Attempt, Entry, Line
 from accounting.money.recorder import Recorder
-from accounting.money.store import store_at_once, store_records, store_row_by_row
+from accounting.money.spool import FINAL, encode
+from accounting.money.store import store_at_once, store_lines, store_records, store_row_by_row
 from tests.accounting.conftest import SERVER
 
 
@@ -228,3 +231,70 @@ def test_records_made_while_postgresql_turns_us_away_follow_when_it_is_back(post
     store.wait_for(lambda: RequestRecord.objects.count() == 1001)
     recorder.stop(5)
     assert recorder.depth == 0
+
+
+def rows() -> list[list[tuple[Any, ...]]]:
+    """Everything that storing writes, but for serial numbers."""
+    tables = (RequestRecord, LedgerEntry, *SUMS, KeyUse)
+    columns = [
+        [name for field in table._meta.concrete_fields if (name := field.attname) not in ("id", "posted_at")]
+        for table in tables
+    ]
+    return [
+        sorted(table._default_manager.values_list(*names), key=repr)
+        for table, names in zip(tables, columns, strict=True)
+    ]
+
+
+@pytest.mark.postgres
+def test_lines_of_the_spool_are_stored_as_their_entries_are(postgres: str) -> None:
+    extra = Line(1, "advisor", 0, "main", "two", tokens_output=5, cost_usd=Decimal("0.000000000012"), price={"id": 7})
+    found = [
+        entry(
+            f"{number}", tags={"b": "ü", "a": "1"}, key_prefix="gw_1", team="t", lines=[extra], cost_usd=Decimal("1.5")
+        )
+        for number in range(30)
+    ]
+    store_records([*found, entry("0", team="late")])
+    expected = rows()
+    for table in (RequestRecord, LedgerEntry, *SUMS, KeyUse):
+        table.objects.all().delete()
+    assert store_lines([encode(FINAL, each) for each in (*found, entry("0", team="late"))])
+    assert store_lines([encode(FINAL, found[3])]), "what is stored already is passed over"
+    assert rows() == expected
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"r":{"request_id":"b","started_at":1,"tokens_input":"many"}}\n',
+        b'{"r":{"request_id":"b","started_at":1,"team":"\\u0000"}}\n',
+        b'{"r":{"request_id":"b","started_at":-1}}\n',
+        b'{"r":{"request_id":"b","started_at":null}}\n',
+        b'{"r":{"request_id":"b","started_at":1,"team":"\xff"}}\n',
+        b'{"r":{"request_id":"b","started_at":1,"tokens_input":1e300}}\n',
+        b'{"r":{"request_id":"b","st\n',
+        b'{"r":[]}\n',
+    ],
+)
+def test_a_line_that_has_to_be_looked_at_stores_nothing_of_its_batch(postgres: str, odd: bytes) -> None:
+    assert not store_lines([encode(FINAL, entry("a")), odd])
+    assert not RequestRecord.objects.exists()
+    assert store_lines([encode(FINAL, entry("a"))])
+
+
+@pytest.mark.postgres
+def test_odd_lines_among_good_ones_end_where_they_belong(postgres: str, tmp_path: Path) -> None:
+    """The good ones in the database, what nobody can read in quarantine, what can be made fit made fit."""
+    recorder = Recorder(tmp_path / "spool", store=store_records, store_lines=store_lines, interval=0.01)
+    left = tmp_path / "spool" / "1-dead"
+    left.mkdir(parents=True)
+    torn = b'{"r":{"request_id":"torn","started_at":1,"tokens_input":"many"}}\n'
+    lines = [encode(FINAL, entry("good")), torn, encode(FINAL, entry("nul", team="a\x00b"))]
+    (left / "0000000001.jsonl").write_bytes(b"".join(lines))
+    recorder.start()
+    recorder.wait_for_the_dead(20)
+    recorder.stop(10)
+    assert sorted(RequestRecord.objects.values_list("request_id", "team")) == [("good", ""), ("nul", "a\ufffdb")]
+    assert (tmp_path / "spool" / "quarantine.jsonl").read_bytes() == torn
