@@ -102,11 +102,13 @@ class RouteConf:
     conditions: tuple[Condition, ...] = ()
     deadline: float = 600.0
     tiers: tuple[tuple[TargetConf, ...], ...] = field(init=False, repr=False, compare=False, default=())
+    keys: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
         tiers: dict[int, list[TargetConf]] = {}
         for target in self.targets:
             tiers.setdefault(target.tier, []).append(target)
+        object.__setattr__(self, "keys", tuple(target.key for target in self.targets))
         object.__setattr__(self, "tiers", tuple(tuple(tiers[tier]) for tier in sorted(tiers)))
 
 

@@ -73,7 +73,13 @@ def refusal_of(grant: Grant, *, now: float, client_ip: str) -> str:
 
 def allows(grant: Grant, alias: str) -> bool:
     """Whether the team and the key may both use the name `alias`."""
-    return all(any(matches(pattern, alias) for pattern in patterns) for patterns in grant.allowed_models)
+    for patterns in grant.allowed_models:
+        for pattern in patterns:
+            if matches(pattern, alias):
+                break
+        else:
+            return False
+    return True
 
 
 @lru_cache(maxsize=4096)  # callers of one key come from few addresses

@@ -1,8 +1,8 @@
 """Counters of one process, in its memory. Every call is atomic; threads and the event loop share them."""
 
-import heapq
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from accounting.limits.book import BudgetLine, Plan, RateLine
@@ -89,8 +89,7 @@ class MemoryCounters:
         self._carried: dict[str, int] = {}
         self._windows: dict[str, Window] = {}
         self._slots: dict[str, int] = {}
-        self._tickets: dict[str, Held] = {}
-        self._expiries: list[tuple[int, str]] = []
+        self._tickets: OrderedDict[str, Held] = OrderedDict()  # the first to expire stands first
 
     # -- the hot path ------------------------------------------------------------------------------------------------
 
@@ -138,6 +137,7 @@ class MemoryCounters:
                 held = self._tickets.get(ticket)
                 if held is not None:
                     held.expires = expires
+                    self._tickets.move_to_end(ticket)
 
     async def caught_up(self) -> bool:
         return False
@@ -235,7 +235,6 @@ class MemoryCounters:
         if budgets or slots:
             expires = now + TICKET_LIFETIME
             self._tickets[ticket] = Held(expires, cost, budgets, tuple(slots))
-            heapq.heappush(self._expiries, (expires, ticket))
 
     def _free(self, ticket: str) -> bool:
         held = self._tickets.pop(ticket, None)
@@ -255,16 +254,12 @@ class MemoryCounters:
 
     def _expire(self, now: int) -> None:
         """Frees what tickets hold that were not renewed: whoever had them is gone."""
-        expiries = self._expiries
-        while expiries and expiries[0][0] <= now:
-            ticket = heapq.heappop(expiries)[1]
-            held = self._tickets.get(ticket)
-            if held is None:
-                continue
-            if held.expires > now:
-                heapq.heappush(expiries, (held.expires, ticket))
-            else:
-                self._free(ticket)
+        tickets = self._tickets
+        while tickets:
+            ticket = next(iter(tickets))
+            if tickets[ticket].expires > now:
+                return
+            self._free(ticket)
 
     def _sweep(self, now: int) -> None:
         """Drops windows in which nothing is left."""

@@ -25,12 +25,12 @@ class Alarm:
     `lasting` is called once, when the task has lasted for `after` seconds.
     """
 
-    __slots__ = ("_at", "_cancelling", "_due", "_handle", "_lasting", "_loop", "_rang", "_task")
+    __slots__ = ("_at", "_cancelling", "_due", "_handle", "_lasting", "_loop", "_rang", "task")
 
     def __init__(self, lasting: Callable[[], None] | None = None, after: float = 0.0) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task: asyncio.Task[object] = task
+        self.task: asyncio.Task[object] = task
         self._loop = asyncio.get_running_loop()
         self._due = self._at = math.inf  # of the loop's clock: when it rings; when the loop calls
         self._handle: asyncio.TimerHandle | None = None
@@ -42,7 +42,7 @@ class Alarm:
 
     def set(self, seconds: float) -> None:
         """Rings in so many seconds, whatever it was set to before."""
-        self._cancelling = self._task.cancelling()
+        self._cancelling = self.task.cancelling()
         self._due = due = self._loop.time() + seconds
         if due < self._at:
             self._call(due)
@@ -54,7 +54,7 @@ class Alarm:
     def rang(self) -> bool:
         """Whether the cancellation that was just caught is the alarm's, and nobody else's besides. Takes it back."""
         rang, self._rang = self._rang, False
-        return rang and self._task.uncancel() <= self._cancelling
+        return rang and self.task.uncancel() <= self._cancelling
 
     def stop(self) -> None:
         """Does not ring any more, and lets go of everything."""
@@ -78,6 +78,6 @@ class Alarm:
         if self._due <= self._loop.time():
             self._due = math.inf
             self._rang = True
-            self._task.cancel()
+            self.task.cancel()
         elif self._due < math.inf:
             self._call(self._due)

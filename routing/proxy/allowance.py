@@ -35,7 +35,7 @@ class Allowance:
         demand = Demand(
             limits,
             inbound.model,
-            tuple(target.key for target in route.targets),
+            route.keys,
             stream=inbound.stream,
             size=len(inbound.body),
             max_tokens=inbound.max_tokens,

@@ -56,7 +56,7 @@ class Gateway:
         alarm = Alarm(lambda: _accompany(exchange, body, receive), LASTING)
         body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds, alarm)
         exchange = _exchange(scope, send, where, body, runtime)
-        exchange.task, exchange.alarm = asyncio.current_task(), alarm
+        exchange.task, exchange.alarm = alarm.task, alarm
         runtime.running.add(exchange)
         try:
             await _work(exchange, where, body, runtime)
