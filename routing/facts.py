@@ -4,7 +4,6 @@ The body is read only when a condition asks for one of its fields, and then once
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,8 +22,7 @@ _NULL = b"null"
 Fields = Mapping[str, msgspec.Raw]
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(msgspec.Struct):
     """One request as conditions see it. `prompt_tokens` is an estimate, None if nothing is known of the size; `body` gives
     the bytes of the request's body."""
 
@@ -32,7 +30,7 @@ class Facts:
     project: str = ""
     key: str = ""
     key_prefix: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     format: str = ANTHROPIC
     session_id: str = ""
     stream: bool = False
@@ -40,7 +38,7 @@ class Facts:
     model: str = ""
     prompt_tokens: int | None = None
     body: Callable[[], bytes] | None = None
-    _fields: Fields | None = field(default=None, init=False, repr=False)
+    _fields: Fields | None = None  # of the body, once it was read
 
     @property
     def plain_model(self) -> str:

@@ -5,7 +5,8 @@ session has been served by another target than before, and what that is likely t
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
 
 from accounting.money.entry import Entry
 
@@ -13,8 +14,7 @@ MOST_SESSIONS = 20_000
 SHORT_LIFE, LONG_LIFE = 300.0, 3600.0  # seconds that a prompt cache lives after its last use, by its kind
 
 
-@dataclass(frozen=True, slots=True)
-class _Last:
+class _Last(msgspec.Struct, frozen=True):
     target: tuple[str, str]
     tokens: int
     life: float

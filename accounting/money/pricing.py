@@ -6,9 +6,10 @@ Nothing is rounded before the twelve decimal places that are stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
+
+import msgspec
 
 from accounting.money.entry import Line
 from accounting.money.price_book import BATCH, FAST, LONG, REGIONAL, STANDARD, PriceBook, PriceRow, Rates, same_model
@@ -23,8 +24,7 @@ _ONE = Decimal(1)
 Counts = tuple[int, int, int, int, int]  # input, output, cache read, cache write 5 m, cache write 1 h
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """One model call: what it is (`Line.kind`), its model where it is not the target's, its tokens."""
 
     kind: str

@@ -1,12 +1,12 @@
 """Conditions of routes: which requests they hold for, what is refused with which sentence, and how people write them."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec.structs import replace
 
 from accounting.access.grant import Grant
 from routing.condition_lines import LEGEND, BadLines, read_lines, written
