@@ -17,16 +17,19 @@ _NOT_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS = frozenset({204, 304})
 _MOST_NAMES = 1000
-_names: dict[bytes, bytes] = {}  # of headers, and how they are written
+_names: dict[
+    bytes, tuple[bytes, bytes]
+] = {}  # of headers: how a line begins, and the name if it says how the body is framed
 
 
-def _checked(name: bytes) -> bytes:
+def _checked(name: bytes) -> tuple[bytes, bytes]:
     if not name or len(name.translate(None, _NOT_IN_NAMES)) != len(name):
         raise RuntimeError("a header's name has a character that none may have")
     if len(_names) >= _MOST_NAMES:
         _names.clear()
-    lower = _names[name] = name.lower()
-    return lower
+    lower = name.lower()
+    found = _names[name] = (b"\r\n%b: " % lower, lower if lower in _FRAMING else b"")
+    return found
 
 
 class Cycle(RequestResponseCycle):
@@ -56,28 +59,30 @@ class Cycle(RequestResponseCycle):
         return True
 
     def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        lines = [STATUS_LINE[status]]
-        values = []
-        closes = False
+        parts = [STATUS_LINE[status][:-2]]
+        framed = []
         for given, value in (*self.default_headers, *headers):
-            name = _names.get(given) or _checked(given)
-            values.append(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name in _FRAMING:
-                closes = self._frame(name, value) or closes
-        joined = b"".join(values)
-        if len(joined.translate(None, _NOT_IN_VALUES)) != len(joined):
+            begin, framing = _names.get(given) or _checked(given)
+            parts += (begin, value)
+            if framing:
+                framed.append((framing, value))
+        head = b"".join(parts)
+        # All control characters of the head must be those of our line ends.
+        if len(head) - len(head.translate(None, _NOT_IN_VALUES)) != len(parts) - 1:
             raise RuntimeError("a header's value has a character that none may have")
+        closes = False
+        for name, value in framed:
+            closes = self._frame(name, value) or closes
         self.response_started = True
         self.waiting_for_100_continue = False
         if not self.keep_alive and not closes:
-            lines.append(b"connection: close\r\n")
+            head += b"\r\nconnection: close"
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODILESS:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        self._head = b"".join(lines)
-        asyncio.get_running_loop().call_soon(self._flush)
+            head += b"\r\ntransfer-encoding: chunked"
+        self._head = head + b"\r\n\r\n"
+        if self.chunked_encoding:  # of a declared length, the body follows
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _frame(self, name: bytes, value: bytes) -> bool:
         """Takes in a header that says how the body is framed; whether it closes the connection."""

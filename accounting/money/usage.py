@@ -8,8 +8,10 @@ none is passed over, and one that is written as a text or with a decimal point c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 MOST_TOKENS = 10**8  # of one kind in one report; a larger number is a fault of the upstream
 MOST_SEARCHES = 10**5
@@ -25,8 +27,7 @@ MESSAGE, COMPACTION, ADVISOR, FALLBACK = "message", "compaction", "advisor", "fa
 _KINDS = {"message": MESSAGE, "compaction": COMPACTION, "advisor_message": ADVISOR, "fallback_message": FALLBACK}
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(msgspec.Struct):
     """Disjoint token counts of one upstream call, and what else its price depends on.
 
     `seen` says whether the upstream reported any usage at all, `input_known` and `output_known` whether it told these two;
@@ -50,7 +51,7 @@ class Usage:
     input_known: bool = False
     output_known: bool = False
     doubtful: bool = False
-    doubts: list[str] = field(default_factory=list)
+    doubts: list[str] = []
 
     @property
     def prompt(self) -> int:

@@ -47,10 +47,7 @@ def refused(reached: LimitReached, ask_at: str) -> GatewayError:
 
 _Rate = tuple[int, int]  # what remains, and the limit
 _PREFIX = b"anthropic-ratelimit-"
-_FIELDS = {
-    name: (_PREFIX + name + b"-limit", _PREFIX + name + b"-remaining", _PREFIX + name + b"-reset")
-    for name in (*_NAMES.values(), _TOKENS)
-}
+_REMAINING = {name: _PREFIX + name + b"-remaining" for name in (*_NAMES.values(), _TOKENS)}
 
 
 def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
@@ -81,14 +78,18 @@ def reached_headers(reached: LimitReached, now: float) -> Headers:
 
 
 def _three(name: bytes, rate: _Rate, now: float) -> Sequence[tuple[bytes, bytes]]:
-    limit, remaining, reset = _FIELDS[name]
     # The whole limit is available again when the newest of what it counts has left its window.
-    return (limit, b"%d" % rate[1]), (remaining, b"%d" % rate[0]), (reset, _written(int(now) + _WINDOW + 1))
+    return _limit(name, rate[1]), (_REMAINING[name], b"%d" % rate[0]), _reset(name, int(now) + _WINDOW + 1)
 
 
-@lru_cache(maxsize=8)  # all answers of a second say the same one
-def _written(moment: int) -> bytes:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+@lru_cache(maxsize=1000)
+def _limit(name: bytes, limit: int) -> tuple[bytes, bytes]:
+    return _PREFIX + name + b"-limit", b"%d" % limit
+
+
+@lru_cache(maxsize=32)  # all answers of a second say the same
+def _reset(name: bytes, moment: int) -> tuple[bytes, bytes]:
+    return _PREFIX + name + b"-reset", datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:

@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import httpx
 import zstandard
@@ -78,6 +79,11 @@ def decoder(coding: bytes) -> Decode | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def _media_type(content_type: bytes) -> str:
+    return content_type.decode("latin-1").partition(";")[0].strip().lower()
+
+
 class _Pool:
     """The connections to one address, closed once nobody needs them: no provider of the snapshot and no running call."""
 
@@ -109,7 +115,7 @@ class Answer:
         self._decode = decoder(header(headers, b"content-encoding"))
         # No coding was asked for. One that comes all the same is undone here: beside coded bytes nothing can be read.
         self.headers = [pair for pair in headers if pair[0] != b"content-encoding"] if self._decode else headers
-        self.content_type = header(headers, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
+        self.content_type = _media_type(header(headers, b"content-type"))
         self._stream = stream
         self._pool: _Pool | None = pool
 
