@@ -14,7 +14,7 @@ MOST_SESSIONS = 20_000
 SHORT_LIFE, LONG_LIFE = 300.0, 3600.0  # seconds that a prompt cache lives after its last use, by its kind
 
 
-class _Last(msgspec.Struct, frozen=True):
+class _Last(msgspec.Struct):
     target: tuple[str, str]
     tokens: int
     life: float
@@ -49,8 +49,13 @@ class Sessions:
         if not key or not (cached or entry.outcome == "served"):
             return
         place = (entry.alias, key)
-        last = self._known.pop(place, None)
+        last = self._known.get(place)
         lasting = long > 0 or (last is not None and last.target == target and last.life == LONG_LIFE)
-        self._known[place] = _Last(target, cached, LONG_LIFE if lasting else SHORT_LIFE, now)
+        life = LONG_LIFE if lasting else SHORT_LIFE
+        if last is None:
+            self._known[place] = _Last(target, cached, life, now)
+        else:
+            last.target, last.tokens, last.life, last.at = target, cached, life, now
+            self._known.move_to_end(place)
         while len(self._known) > self._most:
             self._known.popitem(last=False)

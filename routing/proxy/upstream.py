@@ -145,6 +145,8 @@ class Answer:
 
     async def read(self, limit: int, idle: float, alarm: Alarm | None = None) -> bytes:
         """The whole body; at most one chunk more than `limit` bytes. TimeoutError after `idle` s of silence."""
+        if isinstance(self._stream, Body) and self._decode is None and (here := self._stream.whole()) is not None:
+            return here
         alarm = alarm or Alarm()
         parts: list[bytes] = []
         size = 0
@@ -174,7 +176,9 @@ class Answer:
         except httpx.HTTPError:
             pass  # a connection that fails while it is closed is closed
         finally:
-            await pool.given_back()
+            pool.busy -= 1
+            if pool.closing:
+                await pool.close_if_idle()
 
 
 @dataclass(frozen=True, slots=True)

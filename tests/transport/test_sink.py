@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from routing.proxy.transports.body import Body
@@ -81,3 +82,21 @@ async def test_a_sink_is_not_asked_before_anybody_reads_nor_for_the_last_piece()
     body.wake()
     assert await reading == [b"early", b"last"]
     assert taken == []
+
+
+async def test_an_answer_that_is_here_whole_is_taken_at_once_and_once() -> None:
+    body = Body(asyncio.get_running_loop(), Upstream(), None)
+    arrives(body, b"one", b"two")
+    assert body.whole() is None, "more may come"
+    body.end()
+    assert body.whole() == b"onetwo"
+    assert body.whole() == b""
+
+
+async def test_an_answer_that_broke_is_not_whole() -> None:
+    body = Body(asyncio.get_running_loop(), Upstream(), None)
+    arrives(body, b"half")
+    body.end(httpx.ReadError("broke"))
+    assert body.whole() is None
+    with pytest.raises(httpx.ReadError):
+        await (await reader_of(body))

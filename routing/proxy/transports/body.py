@@ -68,6 +68,14 @@ class Body(httpx.AsyncByteStream):
                 return
         waiter.set_result(None)
 
+    def whole(self) -> bytes | None:
+        """All that is left, if all of it is here: nobody has to wait then."""
+        if not self.over or self.error is not None:
+            return None
+        parts, self._parts = self._parts, []
+        self.held = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
