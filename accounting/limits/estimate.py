@@ -69,6 +69,8 @@ class _Latest(Generic[_N]):
         values = self._values
         gone = values[0] if len(values) == LATEST else None
         values.append(value)
+        if gone == value:
+            return
         if self.least is None or self.most is None or gone == self.least or gone == self.most:
             self.least, self.most = min(values), max(values)
         elif value > self.most:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 NANO = 10**9  # nano-dollars in a dollar
+_NANO = Decimal(NANO)
 
 ORGANIZATION, TEAM, PROJECT, USER, KEY = "organization", "team", "project", "user", "key"
 SCOPES = (ORGANIZATION, TEAM, PROJECT, USER, KEY)
@@ -23,7 +24,7 @@ STRICT, TYPICAL = "strict", "typical"
 
 def nano_of(dollars: Decimal) -> int:
     """Dollars as whole nano-dollars."""
-    return int((dollars * NANO).to_integral_value(ROUND_HALF_UP))
+    return int((dollars * _NANO).to_integral_value(ROUND_HALF_UP))
 
 
 def dollars_of(nano: int) -> Decimal:

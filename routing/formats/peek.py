@@ -6,6 +6,7 @@ same `model`; a body in which the key stands twice, plainly or escaped, is refus
 """
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ class Peek(msgspec.Struct):
 _decoder = msgspec.json.Decoder(Peek)
 _metadata = msgspec.json.Decoder(_Metadata)
 _text = msgspec.json.Decoder(str)
+_UNFIT = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
 def peek(body: bytes) -> Peek:
@@ -64,7 +66,7 @@ def text_of(raw: msgspec.Raw, name: str) -> str:
         raise BadBody(f"{name}: Input should be a valid string") from None
     if not value:
         raise BadBody(f"{name}: String should have at least 1 character")
-    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in value):
+    if _UNFIT.search(value):
         raise BadBody(f"{name}: has a control character or half a surrogate pair")
     return value
 

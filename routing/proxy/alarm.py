@@ -31,7 +31,7 @@ class Alarm:
         task = asyncio.current_task()
         assert task is not None
         self.task: asyncio.Task[object] = task
-        self._loop = asyncio.get_running_loop()
+        self._loop = task.get_loop()
         self._due = self._at = math.inf  # of the loop's clock: when it rings; when the loop calls
         self._handle: asyncio.TimerHandle | None = None
         self._rang = False
