@@ -78,6 +78,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._heard = 0.0
         self._quiet_since = math.inf  # since when the connection waits for its next request
         self._beyond = False
+        self._running: RequestResponseCycle | None = None  # the request that is served
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
@@ -94,6 +95,12 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
+        # uvicorn tells the request that was read last, which is not the one that runs if several were sent ahead.
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self._running = None
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
@@ -115,6 +122,8 @@ class GuardedConnection(HttpToolsProtocol):
                 self._body_timer = self.loop.call_later(self._limits.body_seconds + GRACE_SECONDS, self._body_late)
         elif self._in_head and self._head_size and not self.transport.is_closing():
             self._head_goes_on()
+        elif self._quiet_since == math.inf and self.cycle is not None and self.cycle.response_complete:
+            self._be_quiet()  # this was the rest of a body that nobody had waited for
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
@@ -147,6 +156,11 @@ class GuardedConnection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self._be_quiet()
+
+    def _be_quiet(self) -> None:
+        if self.transport.is_closing():
+            return
         self._quiet_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -165,6 +179,10 @@ class GuardedConnection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         elif not self.transport.is_closing():
             self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         super().pause_writing()

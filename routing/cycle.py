@@ -16,7 +16,7 @@ _NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
 _NOT_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS = frozenset({204, 304})
-_MOST_NAMES = 1000
+_MOST_NAMES, _LONGEST_NAME = 1000, 64  # that are remembered; upstreams choose some
 _names: dict[
     bytes, tuple[bytes, bytes]
 ] = {}  # of headers: how a line begins, and the name if it says how the body is framed
@@ -25,10 +25,12 @@ _names: dict[
 def _checked(name: bytes) -> tuple[bytes, bytes]:
     if not name or len(name.translate(None, _NOT_IN_NAMES)) != len(name):
         raise RuntimeError("a header's name has a character that none may have")
-    if len(_names) >= _MOST_NAMES:
-        _names.clear()
     lower = name.lower()
-    found = _names[name] = (b"\r\n%b: " % lower, lower if lower in _FRAMING else b"")
+    found = (b"\r\n%b: " % lower, lower if lower in _FRAMING else b"")
+    if len(name) <= _LONGEST_NAME:
+        if len(_names) >= _MOST_NAMES:
+            _names.clear()
+        _names[name] = found
     return found
 
 
@@ -53,6 +55,8 @@ class Cycle(RequestResponseCycle):
     def push(self, data: bytes) -> bool:
         """Writes a piece of an answer without a declared length, at once. False if it cannot be now: then `send` it."""
         if self.flow.write_paused or self.disconnected or not self.chunked_encoding or self.response_complete:
+            return False
+        if self.transport.is_closing():
             return False
         head, self._head = self._head, b""
         self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))

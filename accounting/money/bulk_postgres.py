@@ -14,7 +14,7 @@ import psycopg
 from django.db import connection, models
 
 from accounting.models import LedgerEntry, RequestRecord
-from accounting.money.bulk import COPIED, ID_LENGTH, filled_columns, limit_of, literal, whole
+from accounting.money.bulk import COPIED, ID_LENGTH, filled_columns, holds_nul, limit_of, literal, whole
 from accounting.money.contributions import NAMES, SHARED, Chosen, contributed, identified
 from accounting.money.dialect import STORING
 from accounting.money.entry import Entry, Head, Line
@@ -69,7 +69,7 @@ def _payload(entries: Sequence[Entry]) -> bytes:
             raise ValueError("a moment that no column holds")
         first.setdefault(entry.request_id[:ID_LENGTH], entry)
     encoded = b",".join(_encoder.encode(part)[1:-1] for part in sliced(list(first.values())))
-    if b"\\u0000" in encoded:
+    if holds_nul(encoded):
         raise ValueError("a text has a NUL character")
     return b"[%s]" % encoded
 
@@ -81,6 +81,8 @@ def payload_of(lines: Sequence[bytes]) -> tuple[bytes, list[Head]]:
     heads: list[Head] = []
     for part in sliced(lines, LIGHT):
         for line in part:
+            if not line.endswith(END):
+                raise ValueError("a line without its end")
             text = line[len(FINAL) : -len(END)]
             head = _head.decode(text)
             if not 0 <= head.started_at <= LATEST:
@@ -88,7 +90,7 @@ def payload_of(lines: Sequence[bytes]) -> tuple[bytes, list[Head]]:
             first.setdefault(head.request_id[:ID_LENGTH], text)
             heads.append(head)
     payload = b"[%b]" % b",".join(first.values())
-    if b"\\u0000" in payload:
+    if holds_nul(payload):
         raise ValueError("a text has a NUL character")
     return payload, heads
 

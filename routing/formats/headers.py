@@ -4,8 +4,6 @@ Both lists are open: a header that nobody has heard of passes. What never passes
 gateway: connections, credentials, the shared account's limits, proxies in between.
 """
 
-from functools import lru_cache
-
 from routing.formats.base import Headers
 
 # RFC 9110 §7.6.1, and what a transport writes for itself.
@@ -82,7 +80,12 @@ def for_upstream(headers: Headers, secret: bytes) -> Headers:
     """The client's headers that an upstream of the same format may see; none that holds the gateway key `secret`."""
     named = _connection_named(headers)
     return [
-        pair for pair in headers if _goes_up(pair[0]) and pair[0] not in named and not (secret and secret in pair[1])
+        pair
+        for pair in headers
+        if pair[0] not in _NOT_UPSTREAM
+        and not pair[0].startswith(_NOT_UPSTREAM_BEGINNINGS)
+        and pair[0] not in named
+        and not (secret and secret in pair[1])
     ]
 
 
@@ -90,17 +93,11 @@ def for_client(headers: Headers) -> Headers:
     """The upstream's headers that the client may see, with lower-case names."""
     lowered = [(name.lower(), value) for name, value in headers]
     named = _connection_named(lowered)
-    return [pair for pair in lowered if _goes_down(pair[0]) and pair[0] not in named]
-
-
-@lru_cache(maxsize=1000)  # names repeat; strangers choose some
-def _goes_up(name: bytes) -> bool:
-    return name not in _NOT_UPSTREAM and not name.startswith(_NOT_UPSTREAM_BEGINNINGS)
-
-
-@lru_cache(maxsize=1000)
-def _goes_down(name: bytes) -> bool:
-    return name not in _NOT_DOWN and not name.startswith(_NOT_DOWN_BEGINNINGS)
+    return [
+        pair
+        for pair in lowered
+        if pair[0] not in _NOT_DOWN and not pair[0].startswith(_NOT_DOWN_BEGINNINGS) and pair[0] not in named
+    ]
 
 
 def _connection_named(headers: Headers) -> frozenset[bytes]:

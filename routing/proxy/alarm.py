@@ -42,7 +42,7 @@ class Alarm:
 
     def set(self, seconds: float) -> None:
         """Rings in so many seconds, whatever it was set to before."""
-        self._cancelling = self.task.cancelling()
+        self._cancelling, self._rang = self.task.cancelling(), False
         self._due = due = self._loop.time() + seconds
         if due < self._at:
             self._call(due)

@@ -36,7 +36,7 @@ class Body:
     ) -> None:
         self._receive = receive
         self._silence = silence
-        self._alarm = alarm
+        self.alarm = alarm
         self._headers = headers
         self._limit = limit
         self.finished = asyncio.Event()  # nothing more will be received here
@@ -46,7 +46,9 @@ class Body:
         declared = header(self._headers, b"content-length")
         if declared.isdigit() and int(declared) > self._limit:
             raise too_large(self._limit)
-        alarm = self._alarm or Alarm()
+        own = None if self.alarm is not None else Alarm()
+        alarm = self.alarm or own
+        assert alarm is not None
         alarm.set(self._silence)
         try:
             body = await self._receive_all(alarm)
@@ -56,6 +58,8 @@ class Body:
             raise
         finally:
             alarm.off()
+            if own is not None:
+                own.stop()
         coding = header(self._headers, b"content-encoding").strip().lower()
         if coding in (b"", b"identity"):
             return body

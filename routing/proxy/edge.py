@@ -53,16 +53,41 @@ class Gateway:
             await _hello(scope, send)
             return
         runtime = await self._runtime()
-        alarm = Alarm(lambda: _accompany(exchange, body, receive), LASTING)
-        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds, alarm)
+        body = Body(receive, scope["headers"], runtime.max_body, runtime.body_seconds)
         exchange = _exchange(scope, send, where, body, runtime)
-        exchange.task, exchange.alarm = alarm.task, alarm
-        runtime.running.add(exchange)
-        try:
-            await _work(exchange, where, body, runtime)
-        finally:
-            runtime.running.discard(exchange)
-            exchange.let_go()
+        if exchange.reply.pushes:  # our own server, which leaves us alone when the client has left
+            await _run(exchange, where, body, runtime, lambda: _accompany(exchange, body, receive))
+            return
+        task = exchange.task = asyncio.get_running_loop().create_task(_run(exchange, where, body, runtime))
+        await _beside(task, exchange, body, receive)
+
+
+async def _run(
+    exchange: Exchange, where: Destination, body: Body, runtime: Runtime, lasting: Callable[[], None] | None = None
+) -> None:
+    alarm = body.alarm = exchange.alarm = Alarm(lasting, LASTING)
+    exchange.task = alarm.task
+    runtime.running.add(exchange)
+    try:
+        await _work(exchange, where, body, runtime)
+    finally:
+        runtime.running.discard(exchange)
+        exchange.let_go()
+
+
+async def _beside(task: "asyncio.Task[None]", exchange: Exchange, body: Body, receive: Receive) -> None:
+    """Waits for the work, or for the client to leave: then an answer that is still wanted is read to its end without us, as
+    daphne cancels an application ten seconds after its client has left."""
+    watch = asyncio.get_running_loop().create_task(_until_gone(exchange, body, receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if exchange.cause is not None:
+            await asyncio.wait({task})
+    except asyncio.CancelledError:  # the server itself wants this request to end
+        exchange.cancel(Cause.SHUT_DOWN)
+        raise
+    finally:
+        watch.cancel()
 
 
 def _accompany(exchange: Exchange, body: Body, receive: Receive) -> None:
@@ -97,6 +122,7 @@ async def _work(exchange: Exchange, where: Destination, body: Body, runtime: Run
         exchange.record("client_left", 499, "left_while_sending")
     except asyncio.CancelledError:
         if exchange.cause is None:
+            _estimate(exchange)
             exchange.record("shut_down", 503)
             raise
         await _cancelled(exchange)

@@ -3,6 +3,7 @@
 Source: wire formats, refusals that a gateway makes and response headers (Claude Code 2.1.330, 2026-08).
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -94,7 +95,7 @@ def _reset(name: bytes, moment: int) -> tuple[bytes, bytes]:
 
 def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:
     """The hard budget that is nearest to its end, as a spend cap."""
-    share, line = -1.0, None
+    share, line = -math.inf, None
     for each, state in zip(lines, states, strict=True):
         if each.hard and state.limit and state.spent / state.limit > share:
             share, line = state.spent / state.limit, each

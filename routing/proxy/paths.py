@@ -16,6 +16,7 @@ OWN = rf"^/*(?:(?:{_ROOTS})(?:/|$)|api/hello$)"
 
 _own = re.compile(OWN)
 
+REMEMBERED_BYTES = 256  # of a path
 HELLO, UNKNOWN, BAD = "hello", "unknown", "bad_path"
 
 
@@ -55,15 +56,22 @@ _BEDROCK_ROOTS = ("/bedrock", "/model", "/inference-profiles")
 _VERTEX_ROOTS = ("/vertex", "/vertex_ai", "/projects", "/v1/projects")
 
 
-@lru_cache(maxsize=1024)
 def is_own(path: str) -> bool:
     """Whether a path, decoded, belongs to the gateway."""
     return _own.match(path) is not None
 
 
-@lru_cache(maxsize=1024)  # clients choose paths, so their number is bounded; most are one of three
 def destination(raw_path: bytes) -> Destination:
     """Where a request for this path goes; the path as it was sent, percent-encoded, without its query."""
+    return _known(raw_path) if len(raw_path) <= REMEMBERED_BYTES else _destination(raw_path)
+
+
+@lru_cache(maxsize=1024)  # most are one of three; strangers choose some, so their number and length are bounded
+def _known(raw_path: bytes) -> Destination:
+    return _destination(raw_path)
+
+
+def _destination(raw_path: bytes) -> Destination:
     path = _SLASHES.sub("/", raw_path.decode("latin-1"))
     if path == "/anthropic" or path.startswith("/anthropic/"):
         path = path.removeprefix("/anthropic") or "/"

@@ -148,10 +148,12 @@ class StreamRelay:
         silence = self.silence
         if self._read or self.exchange.recorded or (silence.pinging is not None and not silence.pinging.done()):
             return False
-        pieces = self._passed(data)
-        if self._over or self._failure is not None or not all(map(self.exchange.reply.push, pieces)):
-            self._read, self._made = len(data), pieces
+        self._made = self._passed(data)
+        self._read = len(data)  # the task goes on from here, unless all of it is sent
+        if self._over or self._failure is not None or not all(map(self.exchange.reply.push, self._made)):
+            silence.waiting = False
             return False
+        self._read = 0
         silence.heard()
         return True
 

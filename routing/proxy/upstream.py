@@ -8,7 +8,6 @@ import math
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import httpx
 import zstandard
@@ -79,7 +78,6 @@ def decoder(coding: bytes) -> Decode | None:
     return None
 
 
-@lru_cache(maxsize=256)
 def _media_type(content_type: bytes) -> str:
     return content_type.decode("latin-1").partition(";")[0].strip().lower()
 
@@ -147,7 +145,9 @@ class Answer:
         """The whole body; at most one chunk more than `limit` bytes. TimeoutError after `idle` s of silence."""
         if isinstance(self._stream, Body) and self._decode is None and (here := self._stream.whole()) is not None:
             return here
-        alarm = alarm or Alarm()
+        own = None if alarm is not None else Alarm()
+        alarm = alarm or own
+        assert alarm is not None
         parts: list[bytes] = []
         size = 0
         alarm.set(idle)
@@ -164,6 +164,8 @@ class Answer:
             raise
         finally:
             alarm.off()
+            if own is not None:
+                own.stop()
         return b"".join(parts) if len(parts) != 1 else parts[0]
 
     async def close(self) -> None:
@@ -239,7 +241,9 @@ class UpstreamClient:
         provider, pool = line.provider, line.pool
         place = self._place(provider.base_url + outbound.path)
         headers = _headers(place.host, outbound, credential)
-        alarm = alarm or Alarm()
+        own = None if alarm is not None else Alarm()
+        alarm = alarm or own
+        assert alarm is not None
         stream: httpx.AsyncByteStream
         pool.busy += 1
         alarm.set(min(within, provider.connect_timeout + provider.first_byte_timeout))
@@ -252,14 +256,18 @@ class UpstreamClient:
                 request = _request(place.url, headers, outbound, provider.connect_timeout)
                 status, raw, stream = _parts(await pool.transport.handle_async_request(request))
         except BaseException as error:
+            late = isinstance(error, TimeoutError) or (isinstance(error, asyncio.CancelledError) and alarm.rang())
+            alarm.off()
             await pool.given_back()
-            if isinstance(error, TimeoutError) or (isinstance(error, asyncio.CancelledError) and alarm.rang()):
+            if late:
                 raise Fault("timeout", f"no answer within {min(within, provider.first_byte_timeout):.4g} s") from None
             if isinstance(error, httpx.TransportError):
                 raise fault_of(error) from error
             raise
         finally:
             alarm.off()
+            if own is not None:
+                own.stop()
         return await _checked(Answer(status, raw, stream, pool), provider, opaque=outbound.opaque)
 
     async def _credential(self, line: _Line, outbound: Outbound) -> Headers:

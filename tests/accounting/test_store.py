@@ -264,6 +264,16 @@ def test_lines_of_the_spool_are_stored_as_their_entries_are(postgres: str) -> No
     assert rows() == expected
 
 
+def test_a_text_that_only_spells_a_nul_is_stored_as_it_is(any_database: str) -> None:
+    for number, text in enumerate(("\\u0000", "\\\\u0000", "a\\\x00", "\\u0000\x00")):
+        found = entry(f"{number}", user_agent=text, tags={"t": text})
+        if not store_lines([encode(FINAL, found)]):
+            store_records([found])
+        record = RequestRecord.objects.get(request_id=f"{number}")
+        if any_database != "sqlite":
+            assert record.user_agent == text.replace("\x00", "\ufffd")
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize(
     "odd",

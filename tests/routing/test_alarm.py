@@ -90,3 +90,15 @@ async def test_a_stopped_alarm_holds_nothing() -> None:
     del thing
     assert gone() is None
     await asyncio.sleep(0.03)
+
+
+async def test_an_old_ring_is_not_taken_for_a_new_one() -> None:
+    alarm = Alarm()
+    alarm.set(0.01)
+    try:
+        await asyncio.sleep(5)
+    except asyncio.CancelledError:
+        pass  # somebody who does not ask
+    alarm.set(5)
+    assert not alarm.rang()
+    alarm.stop()

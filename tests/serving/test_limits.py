@@ -205,3 +205,13 @@ def test_unusable_limits_stop_the_start_with_one_line(template: Template) -> Non
     for name, value in (("GATEWAY_MAX_CONNECTIONS", "0"), ("GATEWAY_METRICS_ALLOW", "10.0.0.0/33")):
         with pytest.raises(AssertionError, match=name):
             run_manage(template.folder, "check", extra={name: value})
+
+
+def test_the_rest_of_a_body_that_nobody_reads_does_not_hold_a_connection_for_ever(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        client.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n")
+        assert client.reply().status == 200
+        client.send(b"abc")
+        began = time.monotonic()
+        assert client.at_end()
+        assert time.monotonic() - began < 10

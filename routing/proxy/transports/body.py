@@ -6,9 +6,12 @@ from typing import Protocol
 
 import httpx
 
+from gateway_project.telemetry import logger
+
 Sink = Callable[[bytes], bool]
 """Takes what has arrived, at once; or returns False, and then the reader gets it."""
 
+log = logger(__name__)
 HELD_BYTES = 64 * 1024  # a reader that leaves more than this lying stops the upstream
 
 
@@ -60,13 +63,21 @@ class Body(httpx.AsyncByteStream):
         if self.sink is not None and self._parts and self.silence is None:
             if len(self._parts) > 1:
                 self._parts = [b"".join(self._parts)]
-            if self.sink(self._parts[0]):
+            if self._sunk(self.sink, self._parts[0]):
                 self._parts = []
                 self.held = 0
                 if self._source is not None:
                     self._source.resume()
                 return
         waiter.set_result(None)
+
+    def _sunk(self, sink: Sink, data: bytes) -> bool:
+        """An error is the reader's to meet, not the upstream's connection's."""
+        try:
+            return sink(data)
+        except Exception:
+            log.exception("what arrived could not be passed on at once")
+            return False
 
     def whole(self) -> bytes | None:
         """All that is left, if all of it is here: nobody has to wait then."""
