@@ -241,11 +241,11 @@ class MemoryCounters:
         if held is None:
             return False
         for key in held.budgets:
-            left = self._reserved[key] - held.cost
+            left = self._reserved.get(key, 0) - held.cost  # nothing may be there: a model may cost nothing
             if left:
                 self._reserved[key] = left
             else:
-                del self._reserved[key]
+                self._reserved.pop(key, None)
         for key in held.slots:
             self._slots[key] -= 1
             if not self._slots[key]:

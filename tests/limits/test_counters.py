@@ -25,6 +25,15 @@ class TestBudgets:
         (standing,) = both.books.standing(["b:1:0"])
         assert (standing.spent, standing.reserved, standing.known) == (25, 0, True)
 
+    async def test_several_reservations_of_a_model_that_costs_nothing_end_one_by_one(self, both: Both) -> None:
+        line = budget_line(limit=100)
+        for name in ("a", "b", "c"):
+            assert (await both.counters.admit(name, plan(line), Wish())).passed
+        for name in ("a", "b", "c"):
+            await settled(both, Settlement(name, 0, 0, SPENT))
+        (standing,) = both.books.standing(["b:1:0"])
+        assert (standing.spent, standing.reserved) == (0, 0)
+
     async def test_a_second_reservation_waits_for_the_first(self, both: Both) -> None:
         line = budget_line(limit=100)
         await both.counters.admit("a", plan(line), Wish(cost=60))
