@@ -36,7 +36,9 @@ class Bench:
     plan: Plan
 
     def run(self, cell: Cell, subject: Subject) -> Figures:
-        """The figures of one cell; `errors` is among them. Raises `NotMeasured` if the load itself failed."""
+        """The figures of one cell; `errors` is among them. Raises `NotMeasured` if the load itself failed. What the load before
+        has left, such as large bodies that are still on their way to an upstream, is over before it begins."""
+        _come_to_rest(subject)
         if isinstance(cell, Whole):
             return self._whole(cell, subject)
         if isinstance(cell, Streams):
