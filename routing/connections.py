@@ -122,8 +122,10 @@ class GuardedConnection(HttpToolsProtocol):
                 self._body_timer = self.loop.call_later(self._limits.body_seconds + GRACE_SECONDS, self._body_late)
         elif self._in_head and self._head_size and not self.transport.is_closing():
             self._head_goes_on()
-        elif self._quiet_since == math.inf and self.cycle is not None and self.cycle.response_complete:
-            self._be_quiet()  # this was the rest of a body that nobody had waited for
+        elif (
+            self._in_head and self._quiet_since == math.inf and self.cycle is not None and self.cycle.response_complete
+        ):
+            self._be_quiet()  # this was the rest of a body that nobody had waited for; after an upgrade there is no head
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
