@@ -87,7 +87,8 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
-            peer.writer.transport.abort()
+            if peer.writer.get_extra_info("socket").fileno() >= 0:  # asyncio's transport fails if it is aborted when it is over
+                peer.writer.transport.abort()
 
     @property
     def url(self) -> str:
