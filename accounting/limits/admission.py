@@ -13,12 +13,12 @@ from typing import Protocol
 
 import msgspec
 
-from accounting.limits.book import BudgetLine, Limits, Plan, fits
-from accounting.limits.counters import BudgetState, Counters, Decision, Settlement, Verdict, Wish, is_slot, wanted
+from accounting.limits.book import BudgetLine, Limits, Plan, Targets
+from accounting.limits.counters import BudgetState, Counters, Decision, Settlement, Verdict, Wish, wanted
 from accounting.limits.estimate import Estimator, Guess, Prices, UnitPrices
 from accounting.limits.queues import MOST_PATIENCE, MOST_WAITING, Queue
 from accounting.limits.refusal import LimitReached, budget_reached, rate_reached
-from accounting.limits.terms import INPUT_TOKENS, OUTPUT_TOKENS
+from accounting.limits.terms import INPUT_TOKENS
 from gateway_project.endings import end
 
 RENEW_EVERY = 15.0  # seconds
@@ -30,15 +30,11 @@ class Demand(msgspec.Struct, frozen=True):
 
     limits: Limits
     model: str
-    targets: tuple[tuple[str, str], ...] = ()
+    targets: Targets = ()
     stream: bool = False
     size: int = 0
     max_tokens: int | None = None
     now: float = msgspec.field(default_factory=time.time)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.model, *(model for _, model in self.targets))
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -135,7 +131,7 @@ class Admission:
 
     async def admit(self, demand: Demand) -> Ticket | None:
         """A ticket; None where nothing limits the caller. Raises LimitReached, and CountersLost."""
-        plan = demand.limits.plan(demand.names, stream=demand.stream, now=demand.now)
+        plan = demand.limits.plan(demand.model, demand.targets, stream=demand.stream, now=demand.now)
         if plan.empty:
             return None
         queue = self._queue_for(plan) if self._queues else None
@@ -156,7 +152,7 @@ class Admission:
 
     async def check(self, demand: Demand) -> None:
         """Raises LimitReached if a hard budget is used up; reserves nothing."""
-        plan = demand.limits.plan(demand.names, stream=False, now=demand.now)
+        plan = demand.limits.plan(demand.model, demand.targets, stream=False, now=demand.now)
         if not plan.budgets:
             return
         ticket = self._new_id()
@@ -272,23 +268,19 @@ def _blocked(plan: Plan, decision: Decision, now: float) -> _Blocked:
 
 
 def _wants_slot(plan: Plan, decision: Decision) -> bool:
-    return any(state.wait and is_slot(line) for line, state in zip(plan.rates, decision.rates, strict=True))
+    return any(state.wait and line.slot for line, state in zip(plan.rates, decision.rates, strict=True))
 
 
 def _settlement(ticket: Ticket, spent: Spent | None) -> Settlement:
-    """What the counters have to be told. A limit for models that did not serve the request in the end is charged nothing."""
-    model = ticket.demand.model
-    names = (model, spent.model) if spent is not None and spent.model else (model,)
+    """What the counters have to be told."""
+    charges = ticket.plan.charges(ticket.demand.model, spent.model if spent is not None else "")
     corrections = []
-    for line in ticket.plan.rates:
-        if line.kind not in (INPUT_TOKENS, OUTPUT_TOKENS):
-            continue
+    for line, fitting in charges.tokens:
         used = 0
-        if spent is not None and fits(line.terms.model, names):
+        if spent is not None and fitting:
             used = spent.input_tokens if line.kind == INPUT_TOKENS else spent.output_tokens
         if difference := used - wanted(line, ticket.guess.wish):
             corrections.append((line.key, difference))
     if spent is None:
         return Settlement(ticket.id, ticket.decision.at, corrections=corrections)
-    budgets = [(line.key, line.lifetime) for line in ticket.plan.budgets if fits(line.terms.model, names)]
-    return Settlement(ticket.id, ticket.decision.at, spent.cost, budgets, corrections)
+    return Settlement(ticket.id, ticket.decision.at, spent.cost, charges.budgets, corrections)

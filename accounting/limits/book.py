@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from accounting.access.grant import Grant
 from accounting.access.patterns import matches
 from accounting.limits.periods import NEVER, Period, period_at, period_before
 from accounting.limits.terms import (
+    CONCURRENT,
     CONCURRENT_STREAMS,
     COUNTS,
     DEFAULTS,
     EVERYTHING,
+    INPUT_TOKENS,
     KEY,
     ORGANIZATION,
+    OUTPUT_TOKENS,
     PROJECT,
     TEAM,
     USER,
@@ -28,6 +32,7 @@ MOST_PLANS = 256  # of one caller: clients choose the names of models, so the nu
 _DAY = 86_400
 
 Tags = Mapping[str, str]
+Targets = tuple[tuple[str, str], ...]  # provider, upstream model
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +49,34 @@ class BudgetLine:
     limit: int
     before: str = ""
     lifetime: int = 0  # seconds that the counter is worth keeping; 0: always
+    hard: bool = field(init=False, compare=False)
 
-    @property
-    def hard(self) -> bool:
-        return self.terms.hard
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hard", self.terms.hard)
 
 
 @dataclass(frozen=True, slots=True)
 class RateLine:
-    """One rate limit with the name of its counter."""
+    """One rate limit with the name of its counter. `slot`: it counts what runs; `of_tokens`: it counts tokens."""
 
     terms: RateTerms
     key: str
     limit: int
     kind: str
+    slot: bool = field(init=False, compare=False)
+    of_tokens: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slot", self.kind in CONCURRENT)
+        object.__setattr__(self, "of_tokens", self.kind in (INPUT_TOKENS, OUTPUT_TOKENS))
+
+
+class Charges(NamedTuple):
+    """What a request that a certain model has served counts towards: budgets (counter, lifetime in seconds), and each limit
+    of tokens that it was admitted under, with whether it is one of that model."""
+
+    budgets: tuple[tuple[str, int], ...]
+    tokens: tuple[tuple[RateLine, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +86,31 @@ class Plan:
     budgets: tuple[BudgetLine, ...] = ()
     rates: tuple[RateLine, ...] = ()
     valid_until: float = float("inf")
+    keys: tuple[str, ...] = field(init=False, compare=False)  # the budgets' counters
+    slots: tuple[str, ...] = field(init=False, compare=False)
+    _charges: dict[tuple[str, str], Charges] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple([line.key for line in self.budgets]))
+        object.__setattr__(self, "slots", tuple([line.key for line in self.rates if line.slot]))
 
     @property
     def empty(self) -> bool:
         return not self.budgets and not self.rates
+
+    def charges(self, asked: str, served: str) -> Charges:
+        """What a request counts towards that asked for one model and was served by another, or by `""`. A limit for models
+        that did not serve it in the end is charged nothing."""
+        found = self._charges.get((asked, served))
+        if found is None:
+            if len(self._charges) >= MOST_PLANS:
+                self._charges.clear()
+            names = (asked, served) if served else (asked,)
+            self._charges[asked, served] = found = Charges(
+                tuple([(line.key, line.lifetime) for line in self.budgets if fits(line.terms.model, names)]),
+                tuple([(line, fits(line.terms.model, names)) for line in self.rates if line.of_tokens]),
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +121,16 @@ class Limits:
     rates: tuple[RateTerms, ...] = ()
     caller: str = ""  # names the caller's own counter of count_tokens
     organization: OrganizationTerms = DEFAULTS
-    _plans: dict[tuple[tuple[str, ...], bool], Plan] = field(
-        init=False, repr=False, compare=False, default_factory=dict
-    )
+    _plans: dict[tuple[str, Targets, bool], Plan] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def plan(self, names: tuple[str, ...], *, stream: bool, now: float) -> Plan:
-        """The limits whose pattern fits any of these names of a model."""
-        found = self._plans.get((names, stream))
+    def plan(self, model: str, targets: Targets = (), *, stream: bool, now: float) -> Plan:
+        """The limits whose pattern fits this name of a model, or that of any target (provider and upstream model)."""
+        found = self._plans.get((model, targets, stream))
         if found is None or now >= found.valid_until:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
-            self._plans[names, stream] = found = self._planned(names, stream, now)
+            names = (model, *(upstream for _, upstream in targets))
+            self._plans[model, targets, stream] = found = self._planned(names, stream, now)
         return found
 
     def counting(self) -> Plan:

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from accounting.limits.book import BudgetLine, Plan, RateLine
-from accounting.limits.terms import CONCURRENT, INPUT_TOKENS, OUTPUT_TOKENS
+from accounting.limits.terms import INPUT_TOKENS
 
 SECOND = 1_000_000  # counters' clocks tell microseconds
 WINDOW = 60 * SECOND
@@ -153,13 +153,9 @@ class Books(Protocol):
 def wanted(line: RateLine, wish: Wish) -> int:
     """How much of a rate limit a request takes. More than a whole minute's worth counts as just that: such a request is
     served when nothing else was within the last minute, instead of never."""
-    if line.kind not in (INPUT_TOKENS, OUTPUT_TOKENS) or not line.limit:
+    if not line.of_tokens or not line.limit:
         return 1
     return min(wish.input_tokens if line.kind == INPUT_TOKENS else wish.output_tokens, line.limit)
-
-
-def is_slot(line: RateLine) -> bool:
-    return line.kind in CONCURRENT
 
 
 def verdict(line: BudgetLine, wish: Wish, spent: int, reserved: int, limit: int) -> Verdict:

@@ -53,25 +53,26 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class _Latest(Generic[_N]):
-    """The latest numbers of a kind, with their extremes."""
+    """The latest numbers of a kind, how many they are, and their extremes."""
 
-    __slots__ = ("_values", "least", "most")
+    __slots__ = ("_values", "count", "least", "most")
 
-    def __init__(self) -> None:
+    def __init__(self, none: _N) -> None:
         self._values: deque[_N] = deque(maxlen=LATEST)
-        self.least: _N | None = None
-        self.most: _N | None = None
-
-    def __len__(self) -> int:
-        return len(self._values)
+        self.count = 0
+        self.least = self.most = none
 
     def add(self, value: _N) -> None:
         values = self._values
-        gone = values[0] if len(values) == LATEST else None
+        gone = None
+        if self.count == LATEST:
+            gone = values[0]
+        else:
+            self.count += 1
         values.append(value)
         if gone == value:
             return
-        if self.least is None or self.most is None or gone == self.least or gone == self.most:
+        if self.count == 1 or gone == self.least or gone == self.most:
             self.least, self.most = min(values), max(values)
         elif value > self.most:
             self.most = value
@@ -87,8 +88,8 @@ class _Experience:
     def __init__(self, tokens_per_byte: float) -> None:
         self.count = 0
         self.tokens_per_byte = tokens_per_byte
-        self.outputs: _Latest[int] = _Latest()
-        self.shares: _Latest[float] = _Latest()
+        self.outputs: _Latest[int] = _Latest(0)
+        self.shares: _Latest[float] = _Latest(0.0)
 
 
 class Estimator:
@@ -106,18 +107,19 @@ class Estimator:
         input_tokens = int(size * rate) + 1
         output_tokens = UNSAID if max_tokens is None else min(max_tokens, MOST_OUTPUT)
         informed = known is not None and known.count >= INFORMED
-        if informed and reservation != STRICT:
-            assert known is not None
-            output_tokens = min(output_tokens, max(LEAST_OUTPUT, known.outputs.most or 0))
+        if known is None or reservation == STRICT:
+            full = input_tokens * prices.input + output_tokens * prices.output
+            least = full if reservation == STRICT else 0
+            return Guess(Wish(full, least, input_tokens, output_tokens), full, informed)
+        if informed:
+            output_tokens = min(output_tokens, max(LEAST_OUTPUT, known.outputs.most))
         full = input_tokens * prices.input + output_tokens * prices.output
-        if reservation == STRICT:
-            return Guess(Wish(full, full, input_tokens, output_tokens), full, informed)
-        cost, least = full, 0
-        if known is not None and len(known.shares) >= INFORMED:
-            least = int(full * min(known.shares.least or 0.0, 1.0) * LEAST_MARGIN)
-            if len(known.shares) >= TRUSTED:
-                cost = max(least, int(full * min(1.0, (known.shares.most or 0.0) * MARGIN)))
-        return Guess(Wish(cost, min(least, cost), input_tokens, output_tokens), full, informed)
+        shares = known.shares
+        if shares.count < INFORMED:
+            return Guess(Wish(full, 0, input_tokens, output_tokens), full, informed)
+        least = int(full * min(shares.least, 1.0) * LEAST_MARGIN)
+        cost = full if shares.count < TRUSTED else max(least, int(full * min(1.0, shares.most * MARGIN)))
+        return Guess(Wish(cost, least, input_tokens, output_tokens), full, informed)
 
     def learn(self, caller: str, model: str, guess: Guess, *, size: int, cost: int, used: tuple[int, int]) -> None:
         """Takes in what a request has really used: (input tokens, output tokens)."""
@@ -127,8 +129,9 @@ class Estimator:
         rate = input_tokens / max(1, size)
         general = self._models.get(model, rate)
         _keep(self._models, model, general + LEARNING * (rate - general))
-        known = self._known.get((caller, model)) or _Experience(rate)
-        _keep(self._known, (caller, model), known)
+        who = (caller, model)
+        known = self._known.get(who) or _Experience(rate)
+        _keep(self._known, who, known)
         known.tokens_per_byte += LEARNING * (rate - known.tokens_per_byte)
         known.count += 1
         known.outputs.add(output_tokens)

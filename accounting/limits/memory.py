@@ -20,7 +20,6 @@ from accounting.limits.counters import (
     Verdict,
     Wish,
     carried,
-    is_slot,
     verdict,
     wanted,
 )
@@ -33,18 +32,22 @@ class Window:
     """How much there was in the last sixty seconds, in slices. A slice leaves with its last event, so that never more than
     the limit is within any sixty seconds; an earlier event of it leaves up to a slice late."""
 
-    __slots__ = ("_slices", "total")
+    __slots__ = ("_lasting", "_slices", "total")
 
     def __init__(self) -> None:
         self.total = 0
         self._slices: dict[int, list[int]] = {}  # number of the slice → [its last moment, its sum], oldest first
+        self._lasting = 0  # before this moment nothing leaves
 
     def expire(self, now: int) -> None:
+        if now < self._lasting:
+            return
         slices = self._slices
         while slices:
             oldest = next(iter(slices))
             last, amount = slices[oldest]
             if last + WINDOW > now:
+                self._lasting = last + WINDOW
                 return
             self.total -= amount
             del slices[oldest]
@@ -101,30 +104,28 @@ class MemoryCounters:
         with self._lock:
             now = self._clock()
             self._expire(now)
-            wants = [wanted(line, wish) for line in plan.rates]
-            budgets = [self._look(line, wish) for line in plan.budgets]
-            rates = [self._look_at(line, want, now) for line, want in zip(plan.rates, wants, strict=True)]
+            wants = [wanted(line, wish) if line.of_tokens else 1 for line in plan.rates]
+            budgets = self._look(plan.budgets, wish)
+            rates = self._look_at(plan.rates, wants, now)
             passed = True
             for budget in budgets:
-                passed = passed and budget.verdict is Verdict.FITS
+                if budget.verdict is not Verdict.FITS:
+                    passed = False
             for rate in rates:
-                passed = passed and not rate.wait
+                if rate.wait:
+                    passed = False
             if passed:
-                self._charge(ticket, plan, wish.cost, wants, now)
-                for budget, each in zip(budgets, plan.budgets, strict=True):
-                    budget.reserved += wish.cost
-                    if each.before:
-                        self._carried[each.key] = budget.limit - each.limit
-                for rate, want in zip(rates, wants, strict=True):
-                    rate.used += want
+                self._charge(ticket, plan, wish.cost, budgets, now)
+                self._count(plan, wants, rates, now)
             return Decision(passed, now, budgets, rates)
 
     def settle(self, settlement: Settlement) -> None:
         with self._lock:
             if not self._free(settlement.ticket) and settlement.again:
                 return
+            spent, cost = self._spent, settlement.cost
             for key, _ in settlement.spent:
-                self._spent[key] = self._spent.get(key, 0) + settlement.cost
+                spent[key] = spent[key] + cost if key in spent else cost
             for key, difference in settlement.corrections:
                 window = self._windows.get(key)
                 if window is not None:
@@ -162,7 +163,7 @@ class MemoryCounters:
             return [self._used(line, now) for line in lines]
 
     def _used(self, line: RateLine, now: int) -> int:
-        if is_slot(line):
+        if line.slot:
             return self._slots.get(line.key, 0)
         window = self._windows.get(line.key)
         if window is None:
@@ -202,50 +203,70 @@ class MemoryCounters:
         spent = self._spent.get(key)
         return Standing(spent or 0, self._reserved.get(key, 0), self._carried.get(key, 0), known=spent is not None)
 
-    def _look(self, line: BudgetLine, wish: Wish) -> BudgetState:
-        spent, reserved, limit = self._spent.get(line.key, 0), self._reserved.get(line.key, 0), line.limit
-        if line.before:
-            limit += carried(line, self._standing(line.before))
-        return BudgetState(verdict(line, wish, spent, reserved, limit), spent, reserved, limit)
+    def _look(self, lines: Sequence[BudgetLine], wish: Wish) -> list[BudgetState]:
+        all_spent, all_reserved = self._spent, self._reserved
+        states = []
+        for line in lines:
+            key, limit = line.key, line.limit
+            spent = all_spent.get(key, 0)
+            reserved = all_reserved.get(key, 0)
+            if line.before:
+                limit += carried(line, self._standing(line.before))
+            states.append(BudgetState(verdict(line, wish, spent, reserved, limit), spent, reserved, limit))
+        return states
 
-    def _look_at(self, line: RateLine, want: int, now: int) -> RateState:
-        if is_slot(line):
-            running = self._slots.get(line.key, 0)
-            return RateState(running, 0 if running < line.limit else SLOT_WAIT)
-        window = self._windows.get(line.key)
-        if window is None:
-            if len(self._windows) >= MOST_COUNTERS:
-                self._sweep(now)
-            window = self._windows[line.key] = Window()
-        window.expire(now)
-        return RateState(window.total, window.wait(want, line.limit, now))
+    def _look_at(self, lines: Sequence[RateLine], wants: Sequence[int], now: int) -> list[RateState]:
+        states = []
+        for line, want in zip(lines, wants, strict=True):
+            limit = line.limit
+            if line.slot:
+                used = self._slots.get(line.key, 0)
+                states.append(RateState(used, 0 if used < limit else SLOT_WAIT))
+                continue
+            window = self._windows.get(line.key) or self._new_window(line.key, now)
+            window.expire(now)
+            used = window.total
+            states.append(RateState(used, 0 if used + want <= limit else window.wait(want, limit, now)))
+        return states
 
-    def _charge(self, ticket: str, plan: Plan, cost: int, wants: Sequence[int], now: int) -> None:
-        slots: list[str] = []
-        for line, want in zip(plan.rates, wants, strict=True):
-            if is_slot(line):
-                self._slots[line.key] = self._slots.get(line.key, 0) + 1
-                slots.append(line.key)
+    def _new_window(self, key: str, now: int) -> Window:
+        if len(self._windows) >= MOST_COUNTERS:
+            self._sweep(now)
+        window = self._windows[key] = Window()
+        return window
+
+    def _charge(self, ticket: str, plan: Plan, cost: int, states: Sequence[BudgetState], now: int) -> None:
+        """Reserves in each budget, which its state then tells, and keeps what the ticket holds."""
+        for line, state in zip(plan.budgets, states, strict=True):
+            key = line.key
+            state.reserved = self._reserved[key] = state.reserved + cost
+            if not state.spent:
+                self._spent.setdefault(key, 0)
+            if line.before:
+                self._carried[key] = state.limit - line.limit
+        if plan.keys or plan.slots:
+            self._tickets[ticket] = Held(now + TICKET_LIFETIME, cost, plan.keys, plan.slots)
+
+    def _count(self, plan: Plan, wants: Sequence[int], states: Sequence[RateState], now: int) -> None:
+        for line, want, state in zip(plan.rates, wants, states, strict=True):
+            state.used += want
+            if line.slot:
+                self._slots[line.key] = state.used
             else:
                 self._windows[line.key].add(want, now)
-        budgets = tuple([line.key for line in plan.budgets])
-        for key in budgets:
-            self._reserved[key] = self._reserved.get(key, 0) + cost
-            self._spent.setdefault(key, 0)
-        if budgets or slots:
-            expires = now + TICKET_LIFETIME
-            self._tickets[ticket] = Held(expires, cost, budgets, tuple(slots))
 
     def _free(self, ticket: str) -> bool:
         held = self._tickets.pop(ticket, None)
         if held is None:
             return False
+        reserved, cost = self._reserved, held.cost
         for key in held.budgets:
-            left = self._reserved.get(key, 0) - held.cost  # nothing may be there: a model may cost nothing
-            if left:
-                self._reserved[key] = left
+            if key not in reserved:
+                continue  # a model may cost nothing
+            if left := reserved[key] - cost:
+                reserved[key] = left
             else:
-                self._reserved.pop(key, None)
+                del reserved[key]
         for key in held.slots:
             self._slots[key] -= 1
             if not self._slots[key]:

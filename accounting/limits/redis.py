@@ -26,7 +26,6 @@ from accounting.limits.counters import (
     Standing,
     Verdict,
     Wish,
-    is_slot,
     wanted,
 )
 
@@ -176,7 +175,7 @@ class RedisBooks:
 
     def used(self, lines: Sequence[RateLine]) -> Sequence[int]:
         now = str(self._clock()) if self._clock is not None else "0"
-        pairs = [part for line in lines for part in (line.key, "slot" if is_slot(line) else "window")]
+        pairs = [part for line in lines for part in (line.key, "slot" if line.slot else "window")]
         return [int(each) for each in self._used(keys=[self.prefix], args=[now, *pairs])]
 
     def seed(self, seeds: Mapping[str, Seed]) -> None:
@@ -216,7 +215,7 @@ def _budget_arguments(line: BudgetLine) -> Iterable[Any]:
 
 
 def _rate_arguments(line: RateLine, wish: Wish) -> Iterable[Any]:
-    return (line.key, "slot" if is_slot(line) else "window", line.limit, wanted(line, wish))
+    return (line.key, "slot" if line.slot else "window", line.limit, wanted(line, wish))
 
 
 def _settle_arguments(settlement: Settlement) -> list[Any]:

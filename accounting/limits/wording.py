@@ -90,7 +90,5 @@ def rejected_headers(line: BudgetLine, reached: LimitReached) -> Headers:
 
 
 def resets(line: BudgetLine) -> Headers:
-    if not line.period.end:
-        return []
     end = b"%d" % line.period.end
-    return [(_RESET, end), (_OVERAGE_RESET, end)]
+    return [(_RESET, end), (_OVERAGE_RESET, end)] if line.period.end else []

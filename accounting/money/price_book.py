@@ -12,6 +12,8 @@ from decimal import ROUND_CEILING, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from accounting.access.patterns import matches
 
 STANDARD, LONG, FAST = "standard", "long_context", "fast"
@@ -21,7 +23,9 @@ ANY = "*"
 MOST_CACHED = 4096
 NANO = Decimal(1000)  # nano-dollars for each token at a dollar per million
 _ROUND_UP = Context(prec=80, rounding=ROUND_CEILING)
+_EXACT = Context(prec=200)
 _ONE = Decimal(1)
+PLACES = 12  # decimal places of a cost that are stored
 # Spellings of one model: `us.anthropic.claude-opus-4-5-20251101-v1:0`, `claude-opus-4-5@20251101`, an ARN's last part.
 _SPELLING = re.compile(
     r"(?:.*/)?(?:[a-z-]+\.)?(?:anthropic\.)?(claude-[a-z0-9-]*?[a-z0-9])"
@@ -38,6 +42,21 @@ class Rates:
     cache_write_5m: Decimal
     cache_write_1h: Decimal
     cache_read: Decimal
+
+
+class Tariff(msgspec.Struct, frozen=True):
+    """One band of a row with its multipliers, ready to be applied in whole numbers: what a token of each kind and a web search
+    cost, in units of `10 ** -places` dollars, which all of them are multiples of. `shown` is the price as records keep it; it
+    is shared between lines, and nobody changes it."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    search: int
+    places: int
+    shown: dict[str, Any]
 
 
 RATE_NAMES = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
@@ -62,7 +81,7 @@ class PriceRow:
     geo: Mapping[str, Decimal] = field(default_factory=dict)
     web_search_per_1000: Decimal = Decimal(10)
     shipped: bool = False
-    _shown: dict[tuple[str, Decimal, Decimal], dict[str, Any]] = field(default_factory=dict)
+    _tariffs: dict[tuple[str, Decimal, Decimal], Tariff] = field(default_factory=dict)
 
     def fits(self, provider: str, model: str) -> bool:
         """A shipped row is for every spelling of its model, an administrator's for the ids that its pattern fits."""
@@ -78,20 +97,33 @@ class PriceRow:
 
     def shown(self, band: str, rates: Rates, batch: Decimal, geo: Decimal) -> dict[str, Any]:
         """The price as records keep it and the REST API shows it."""
-        known = self._shown.get((band, batch, geo))
+        return self.tariff(band, rates, batch, geo).shown
+
+    def tariff(self, band: str, rates: Rates, batch: Decimal, geo: Decimal) -> Tariff:
+        """The rates of a band, multiplied. What was worked out is kept."""
+        known = self._tariffs.get((band, batch, geo))
         if known is None:
-            multipliers = {name: number(value) for name, value in (("batch", batch), ("geo", geo)) if value != _ONE}
-            known = self._shown[band, batch, geo] = {
-                "id": self.id,
-                "provider": self.provider,
-                "model": self.model,
-                "valid_from": self.valid_from.isoformat().replace("+00:00", "Z") if self.valid_from else None,
-                **{name: number(getattr(rates, name)) for name in RATE_NAMES},
-                "band": band,
-                "multipliers": multipliers,
-                "web_search_per_1000": number(self.web_search_per_1000),
-            }
+            known = self._tariffs[band, batch, geo] = self._worked_out(band, rates, batch, geo)
         return known
+
+    def _worked_out(self, band: str, rates: Rates, batch: Decimal, geo: Decimal) -> Tariff:
+        multipliers = {name: number(value) for name, value in (("batch", batch), ("geo", geo)) if value != _ONE}
+        shown = {
+            "id": self.id,
+            "provider": self.provider,
+            "model": self.model,
+            "valid_from": self.valid_from.isoformat().replace("+00:00", "Z") if self.valid_from else None,
+            **{name: number(getattr(rates, name)) for name in RATE_NAMES},
+            "band": band,
+            "multipliers": multipliers,
+            "web_search_per_1000": number(self.web_search_per_1000),
+        }
+        factor = _EXACT.multiply(batch, geo)
+        kinds = (rates.input, rates.output, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
+        each = [_EXACT.multiply(rate, factor).scaleb(-6, _EXACT) for rate in kinds]
+        each.append(self.web_search_per_1000.scaleb(-3, _EXACT))
+        places = max(PLACES, *(-int(price.as_tuple().exponent) for price in each))
+        return Tariff(*[int(price.scaleb(places, _EXACT)) for price in each], places, shown)
 
 
 UNKNOWN = PriceRow(

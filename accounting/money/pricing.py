@@ -12,13 +12,24 @@ from typing import Any
 import msgspec
 
 from accounting.money.entry import Line
-from accounting.money.price_book import BATCH, FAST, LONG, REGIONAL, STANDARD, PriceBook, PriceRow, Rates, same_model
+from accounting.money.price_book import (
+    BATCH,
+    FAST,
+    LONG,
+    PLACES,
+    REGIONAL,
+    STANDARD,
+    PriceBook,
+    PriceRow,
+    Rates,
+    Tariff,
+    same_model,
+)
 from accounting.money.usage import FALLBACK, MESSAGE, Iteration, Usage
 
 MOST_COST = Decimal(1_000_000)  # dollars of one line; more is a fault of the upstream or of a price
-_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_PLACES = Decimal(1).scaleb(-12)
-_PER_THOUSAND = Decimal(1).scaleb(-3)
+_EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
+_PLACES = Decimal(1).scaleb(-PLACES)
 _ONE = Decimal(1)
 
 Counts = tuple[int, int, int, int, int]  # input, output, cache read, cache write 5 m, cache write 1 h
@@ -53,18 +64,22 @@ def price_usage(
     The first line is the answer's own. A price that is not known is the book's `unknown`, whose id is None.
     """
     calls = _calls(usage) if usage.iterations else (_Call(MESSAGE, "", _counts(usage)),)
-    lines: dict[tuple[str, str, str], Line] = {}
+    lines: dict[tuple[str, str, str], _Priced] = {}
     for call in calls:
         row = _row(call, usage, provider, model, at, book)
         band, rates = _rates(row, call.prompt, usage.speed)
         named = call.model or model
         kind_ = kind if call.kind == MESSAGE else call.kind
-        line = lines.get((kind_, named, band))
-        if line is None:
-            line = lines[kind_, named, band] = Line(len(lines), kind_, attempt, provider, named)
-            line.price = _shown(row, band, rates, usage, regional)
-        _add(line, call.counts, rates)
-    return _finished(list(lines.values()), usage)
+        priced = lines.get((kind_, named, band))
+        if priced is None:
+            line = Line(len(lines), kind_, attempt, provider, named)
+            priced = lines[kind_, named, band] = _Priced(line, _tariff(row, band, rates, usage, regional))
+        priced.add(call.counts)
+    first = True
+    for priced in lines.values():
+        priced.finish(usage, usage.web_searches if first else 0)
+        first = False
+    return [priced.line for priced in lines.values()]
 
 
 def total_of(lines: Iterable[Line]) -> Decimal:
@@ -145,52 +160,44 @@ def _rates(row: PriceRow, prompt: int, speed: str) -> tuple[str, Rates]:
     return STANDARD, row.rates
 
 
-def _shown(row: PriceRow, band: str, rates: Rates, usage: Usage, regional: bool) -> dict[str, Any]:
-    """A price as records keep it. The dictionary is shared between lines; nobody changes it."""
+def _tariff(row: PriceRow, band: str, rates: Rates, usage: Usage, regional: bool) -> Tariff:
     batch = row.batch if usage.service_tier == BATCH else _ONE
     geo = row.geo.get(usage.geo) if usage.geo and usage.geo != REGIONAL else None
     if geo is None:
         geo = row.geo.get(REGIONAL, _ONE) if regional else _ONE
-    return row.shown(band, rates, batch, geo)
+    return row.tariff(band, rates, batch, geo)
 
 
-def _add(line: Line, counts: Counts, rates: Rates) -> None:
-    """Adds tokens to a line and, in `cost_usd`, what they cost by the rates alone, in millionths."""
-    input_, output, read, short, long = counts
-    line.tokens_input += input_
-    line.tokens_output += output
-    line.tokens_cache_read += read
-    line.tokens_cache_write_5m += short
-    line.tokens_cache_write_1h += long
-    cost = line.cost_usd
-    for tokens, rate in (
-        (input_, rates.input),
-        (output, rates.output),
-        (read, rates.cache_read),
-        (short, rates.cache_write_5m),
-        (long, rates.cache_write_1h),
-    ):
-        if tokens:
-            cost = _EXACT.fma(Decimal(tokens), rate, cost)
-    line.cost_usd = cost
+class _Priced(msgspec.Struct):
+    """A line in the making. `units` is what its tokens cost, in the tariff's units."""
 
+    line: Line
+    tariff: Tariff
+    units: int = 0
 
-def _finished(lines: list[Line], usage: Usage) -> list[Line]:
-    lines[0].web_searches = usage.web_searches
-    for line in lines:
-        price = line.price or {}
-        cost = line.cost_usd.scaleb(-6, _EXACT)
-        for factor in price["multipliers"].values():
-            cost = _EXACT.multiply(cost, Decimal(factor))
-        if line.web_searches:
-            each = _EXACT.multiply(Decimal(price["web_search_per_1000"]), _PER_THOUSAND)
-            cost = _EXACT.fma(Decimal(line.web_searches), each, cost)
+    def add(self, counts: Counts) -> None:
+        line, tariff = self.line, self.tariff
+        input_, output, read, short, long = counts
+        line.tokens_input += input_
+        line.tokens_output += output
+        line.tokens_cache_read += read
+        line.tokens_cache_write_5m += short
+        line.tokens_cache_write_1h += long
+        self.units += input_ * tariff.input + output * tariff.output
+        if read or short or long:
+            self.units += read * tariff.cache_read + short * tariff.cache_write_5m + long * tariff.cache_write_1h
+
+    def finish(self, usage: Usage, searches: int) -> None:
+        line, tariff = self.line, self.tariff
+        line.price, line.web_searches = tariff.shown, searches
         line.estimated = usage.doubtful
+        cost = Decimal(self.units + searches * tariff.search).scaleb(-tariff.places, _EXACT)
         if cost > MOST_COST:
             usage.doubt("cost")
             cost, line.estimated = MOST_COST, True
-        line.cost_usd = _EXACT.quantize(cost, _PLACES)
-    return lines
+        if tariff.places != PLACES or line.estimated:
+            cost = _EXACT.quantize(cost, _PLACES)
+        line.cost_usd = cost
 
 
 def merged(lines: Iterable[Line]) -> list[Line]:

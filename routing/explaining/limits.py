@@ -40,7 +40,7 @@ def limits_of(directory: Directory, now: float, admission: Admission | None = No
             max_tokens=inbound.max_tokens,
             now=now,
         )
-        plan = limits.plan(demand.names, stream=inbound.stream, now=now)
+        plan = limits.plan(demand.model, demand.targets, stream=inbound.stream, now=now)
         wish = admission.wish(demand) if admission is not None else Wish(1, 1)
         budgets = standings([line.terms for line in plan.budgets], now=now)
         found = [_budget(line, standing, wish) for line, standing in zip(plan.budgets, budgets, strict=True)]

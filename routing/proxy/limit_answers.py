@@ -4,7 +4,7 @@ Source: wire formats, refusals that a gateway makes and response headers (Claude
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -61,12 +61,14 @@ def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
         left = line.limit - state.used if state.used < line.limit else 0
         if name not in tightest or left < tightest[name][0]:
             tightest[name] = (left, line.limit)
-    tokens = [tightest[name] for name in _OF_TOKENS if name in tightest]
-    if tokens:
-        tightest[_TOKENS] = min(tokens, key=lambda rate: (rate[0] / rate[1], rate[0]))
     headers: Headers = []
-    for name, rate in tightest.items():
-        headers += _three(name, rate, now)
+    if tightest:
+        tokens = [tightest[name] for name in _OF_TOKENS if name in tightest]
+        if tokens:
+            tightest[_TOKENS] = tokens[0] if len(tokens) == 1 else min(tokens, key=_share)
+        resets = _resets(int(now))
+        for name, (left, limit) in tightest.items():
+            headers += (_limit(name, limit), (_REMAINING[name], b"%d" % left), resets[name])
     if plan.budgets:
         headers += _budget_headers(plan.budgets, decision.budgets)
     return headers
@@ -75,12 +77,15 @@ def limit_headers(plan: Plan, decision: Decision, now: float) -> Headers:
 def reached_headers(reached: LimitReached, now: float) -> Headers:
     """How the rate limit stands that has refused a request."""
     name = _NAMES.get(reached.rate.kind) if reached.rate is not None else None
-    return list(_three(name, (max(0, reached.limit - reached.used), reached.limit), now)) if name else []
+    if name is None:
+        return []
+    left = max(0, reached.limit - reached.used)
+    return [_limit(name, reached.limit), (_REMAINING[name], b"%d" % left), _resets(int(now))[name]]
 
 
-def _three(name: bytes, rate: _Rate, now: float) -> Sequence[tuple[bytes, bytes]]:
-    # The whole limit is available again when the newest of what it counts has left its window.
-    return _limit(name, rate[1]), (_REMAINING[name], b"%d" % rate[0]), _reset(name, int(now) + _WINDOW + 1)
+def _share(rate: _Rate) -> tuple[float, int]:
+    left, limit = rate
+    return left / limit, left
 
 
 @lru_cache(maxsize=1000)
@@ -88,27 +93,32 @@ def _limit(name: bytes, limit: int) -> tuple[bytes, bytes]:
     return _PREFIX + name + b"-limit", b"%d" % limit
 
 
-@lru_cache(maxsize=32)  # all answers of a second say the same
-def _reset(name: bytes, moment: int) -> tuple[bytes, bytes]:
-    return _PREFIX + name + b"-reset", datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+@lru_cache(maxsize=8)  # all answers of a second say the same
+def _resets(second: int) -> Mapping[bytes, tuple[bytes, bytes]]:
+    # The whole limit is available again when the newest of what it counts has left its window.
+    moment = datetime.fromtimestamp(second + _WINDOW + 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    return {name: (_PREFIX + name + b"-reset", moment) for name in _REMAINING}
 
 
 def _budget_headers(lines: Sequence[BudgetLine], states: Sequence[BudgetState]) -> Headers:
     """The hard budget that is nearest to its end, as a spend cap."""
-    share, line = -math.inf, None
+    most, line = -math.inf, None
     for each, state in zip(lines, states, strict=True):
-        if each.hard and state.limit and state.spent / state.limit > share:
-            share, line = state.spent / state.limit, each
+        if each.hard and state.limit:
+            share = state.spent / state.limit
+            if share > most:
+                most, line = share, each
     if line is None:
         return []
-    passed = [percent for percent in line.terms.soft if share * 100 >= percent]
+    passed = [percent for percent in line.terms.soft if most * 100 >= percent]
     status = b"allowed_warning" if passed else b"allowed"
     headers = [
         (_STATUS, status),
         _CLAIM,
         (_OVERAGE_STATUS, status),
-        (_UTILIZATION, b"%.4f" % min(1.0, share)),
+        (_UTILIZATION, b"%.4f" % min(1.0, most)),
     ]
     if passed:
         headers.append((_THRESHOLD, b"%.2f" % (passed[-1] / 100)))
-    return [*headers, *resets(line)]
+    headers += resets(line)
+    return headers

@@ -295,7 +295,7 @@ async def test_300_at_once_against_a_budget_for_40(processes: str, amount: int, 
         total = sum(costs)
         assert reasons == {BUDGET_EXCEEDED}
         assert 40 * COST <= total <= amount + COST // 2
-        (standing,) = books.standing([applying.plan(("claude",), stream=False, now=NOW).budgets[0].key])
+        (standing,) = books.standing([applying.plan("claude", stream=False, now=NOW).budgets[0].key])
         assert (standing.spent, standing.reserved) == (total, 0)
         assert all(admission.open_tickets == 0 for admission in admissions)
 
@@ -319,7 +319,7 @@ async def test_a_storm_of_requests_that_are_given_up_leaves_nothing_reserved(adm
             await asyncio.sleep(0)
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    key = applying.plan(("claude",), stream=False, now=NOW).budgets[0].key
+    key = applying.plan("claude", stream=False, now=NOW).budgets[0].key
     assert isinstance(admission.counters, MemoryCounters)
     assert admission.counters.standing([key])[0].reserved == 0
     assert admission.counters._slots == {}

@@ -79,20 +79,20 @@ def test_callers_without_a_key_are_told_apart() -> None:
 
 def test_a_pattern_is_compared_with_the_name_asked_for_and_the_upstreams_names() -> None:
     limits = book(model="claude-opus-*").of(grant())
-    assert limits.plan(("claude-opus-4", "x"), stream=False, now=0).budgets
-    assert limits.plan(("opus", "claude-opus-4-1-20250805"), stream=False, now=0).budgets
-    assert not limits.plan(("sonnet", "claude-sonnet-4-5"), stream=False, now=0).budgets
+    assert limits.plan("claude-opus-4", (("p", "x"),), stream=False, now=0).budgets
+    assert limits.plan("opus", (("p", "claude-opus-4-1-20250805"),), stream=False, now=0).budgets
+    assert not limits.plan("sonnet", (("p", "claude-sonnet-4-5"),), stream=False, now=0).budgets
 
 
 def test_a_plan_is_made_anew_when_a_period_ends() -> None:
     limits = book().of(grant())
-    first = limits.plan(("m",), stream=False, now=0)
-    assert limits.plan(("m",), stream=False, now=86_399) is first
-    assert limits.plan(("m",), stream=False, now=86_400).budgets[0].key != first.budgets[0].key
+    first = limits.plan("m", stream=False, now=0)
+    assert limits.plan("m", stream=False, now=86_399) is first
+    assert limits.plan("m", stream=False, now=86_400).budgets[0].key != first.budgets[0].key
 
 
 def test_clients_cannot_fill_the_memory_with_names() -> None:
     limits = book().of(grant())
     for number in range(2000):
-        limits.plan((f"name-{number}",), stream=False, now=0)
+        limits.plan(f"name-{number}", stream=False, now=0)
     assert len(limits._plans) <= 256
