@@ -8,13 +8,14 @@ What is turned away here never became a request, so it has no record; /metrics c
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway_project.metrics import turned_away
 from routing.cycle import Cycle
 from routing.formats.errors import render_error
+from routing.outbox import Outlet, outbox_of
 from routing.proxy.bodies import Body, ClientGone
 from routing.proxy.errors import GatewayError
 from routing.proxy.ids import new_request_id
@@ -84,7 +85,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._outbox = outbox_of(self.loop)
+        super().connection_made(cast(asyncio.Transport, Outlet(transport, self._outbox)))
         count, most = len(self.connections), self._limits.connections
         if count > most + RESERVE:
             turned_away("connections")
@@ -112,7 +114,13 @@ class GuardedConnection(HttpToolsProtocol):
             return
         super().handle_websocket_upgrade()
 
+    def eof_received(self) -> None:
+        if self._outbox.holding:
+            self._outbox.send()  # the transport closes itself after this
+
     def data_received(self, data: bytes) -> None:
+        if self._outbox.holding:
+            self._outbox.send()
         if self._in_head:
             self._head_size += len(data)
         super().data_received(data)

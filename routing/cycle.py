@@ -11,6 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from routing.outbox import Outlet
+
 ONE_WRITE_BYTES = 32 * 1024  # a body up to this is copied behind its head
 _NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
 _NOT_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
@@ -37,6 +39,7 @@ def _checked(name: bytes) -> tuple[bytes, bytes]:
 class Cycle(RequestResponseCycle):
     """`send` as uvicorn's: it waits while the client does not read, and does nothing once it is gone."""
 
+    transport: Outlet  # type: ignore[assignment]
     _head = b""  # that waits for the first bytes of the body, or the end of this turn of the event loop
 
     async def send(self, message: Any) -> None:
@@ -59,7 +62,12 @@ class Cycle(RequestResponseCycle):
         if self.transport.is_closing():
             return False
         head, self._head = self._head, b""
-        self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        piece = b"%b%x\r\n%b\r\n" % (head, len(data), data)
+        transport = self.transport
+        if transport.held is None:
+            transport.write_at_once(piece)  # events come one by one; who reads them would be woken all the same
+        else:
+            transport.write(piece)
         return True
 
     def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:

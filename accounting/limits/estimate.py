@@ -60,7 +60,8 @@ class _Latest(Generic[_N]):
     def __init__(self, none: _N) -> None:
         self._values: deque[_N] = deque(maxlen=LATEST)
         self.count = 0
-        self.least = self.most = none
+        self.least: _N = none
+        self.most: _N = none
 
     def add(self, value: _N) -> None:
         values = self._values

@@ -123,7 +123,8 @@ class PriceRow:
         each = [_EXACT.multiply(rate, factor).scaleb(-6, _EXACT) for rate in kinds]
         each.append(self.web_search_per_1000.scaleb(-3, _EXACT))
         places = max(PLACES, *(-int(price.as_tuple().exponent) for price in each))
-        return Tariff(*[int(price.scaleb(places, _EXACT)) for price in each], places, shown)
+        input_, output, read, short, long, search = [int(price.scaleb(places, _EXACT)) for price in each]
+        return Tariff(input_, output, read, short, long, search, places, shown)
 
 
 UNKNOWN = PriceRow(

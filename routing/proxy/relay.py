@@ -148,14 +148,19 @@ class StreamRelay:
         silence = self.silence
         if self._read or self.exchange.recorded or (silence.pinging is not None and not silence.pinging.done()):
             return False
-        self._made = self._passed(data)
+        self._made = made = self._passed(data)
         self._read = len(data)  # the task goes on from here, unless all of it is sent
-        if self._over or self._failure is not None or not all(map(self.exchange.reply.push, self._made)):
-            silence.waiting = False
-            return False
-        self._read = 0
-        silence.heard()
-        return True
+        if not self._over and (self._translator is None or self._translator.failure is None):
+            push = self.exchange.reply.push
+            for piece in made:
+                if not push(piece):
+                    break
+            else:
+                self._read = 0
+                silence.heard()
+                return True
+        silence.waiting = False
+        return False
 
     def _passed(self, chunk: bytes) -> list[bytes]:
         """What the client gets for a chunk: itself, or what a translator makes of it; one piece at most."""

@@ -45,7 +45,8 @@ class Cable:
         if self._server:
             self._server.close()
         for writer in list(self._writers):
-            if writer.get_extra_info("socket").fileno() >= 0:  # asyncio's transport fails if it is aborted when it is over
+            sock = writer.get_extra_info("socket")
+            if sock is not None and sock.fileno() >= 0:  # asyncio's transport fails if it is aborted when it is over
                 writer.transport.abort()
 
     async def _end(self) -> None:

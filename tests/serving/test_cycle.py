@@ -14,7 +14,9 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Transport:
-    """Writes down what it is given, one item for each call of the kernel."""
+    """An outlet that writes down what it is given, one item for each call of the kernel."""
+
+    held = None
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -22,6 +24,8 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         self.writes.append(bytes(data))
+
+    write_at_once = write
 
     def writelines(self, pieces: Any) -> None:
         self.writes.append(b"".join(pieces))

@@ -87,7 +87,8 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
-            if peer.writer.get_extra_info("socket").fileno() >= 0:  # asyncio's transport fails if it is aborted when it is over
+            sock = peer.writer.get_extra_info("socket")
+            if sock is not None and sock.fileno() >= 0:  # asyncio's transport fails if it is aborted when it is over
                 peer.writer.transport.abort()
 
     @property

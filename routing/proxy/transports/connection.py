@@ -10,6 +10,7 @@ from typing import cast
 import httpx
 import msgspec
 
+from routing.outbox import Outlet, outbox_of
 from routing.proxy.transports.body import HELD_BYTES, Body
 from routing.proxy.transports.wire import AnswerReader, BadAnswer
 
@@ -36,7 +37,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_free", "_full", "_heard", "_loop", "_paused", "_poll", "_reader", "_transport", "_unsent", "closed",
+        "_body", "_free", "_full", "_heard", "_loop", "_outbox", "_paused", "_poll", "_reader", "_transport", "_unsent", "closed",
         "expires", "origin", "patience", "uses",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self._free = free
         self._loop = asyncio.get_running_loop()
+        self._outbox = outbox_of(self._loop)
         self._reader: AnswerReader | None = None
         self._body: Body | None = None
         self._heard: asyncio.Future[None] | None = None
@@ -54,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._full = self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._transport = Outlet(cast(asyncio.Transport, transport), self._outbox)  # uvloop's is none by inheritance
         self._poll = select.poll()
         self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
 
@@ -143,6 +145,8 @@ class Connection(asyncio.Protocol):
     # The way in.
 
     def data_received(self, data: bytes) -> None:
+        if self._outbox.holding:
+            self._outbox.send()
         reader, body = self._reader, self._body
         if reader is None or body is None:
             self.abort()
