@@ -20,7 +20,7 @@ from accounting.money.dialect import STORING
 from accounting.money.entry import Entry, Head, Line
 from accounting.money.prepared import run
 from accounting.money.rollups import PART, parts
-from accounting.money.slices import LIGHT, sliced
+from accounting.money.slices import sliced
 from accounting.money.spool import END, FINAL
 
 LATEST = 4e9  # a Unix time; what lies beyond is no moment of ours
@@ -79,20 +79,26 @@ def payload_of(lines: Sequence[bytes]) -> tuple[bytes, list[Head]]:
     each. Raises ValueError and msgspec's errors for what has to be looked at."""
     first: dict[str, bytes] = {}
     heads: list[Head] = []
-    for part in sliced(lines, LIGHT):
+    for part in sliced(lines):
         for line in part:
             if not line.endswith(END):
                 raise ValueError("a line without its end")
             text = line[len(FINAL) : -len(END)]
+            if holds_nul(text):
+                raise ValueError("a text has a NUL character")
             head = _head.decode(text)
             if not 0 <= head.started_at <= LATEST:
                 raise ValueError("a moment that no column holds")
             first.setdefault(head.request_id[:ID_LENGTH], text)
             heads.append(head)
-    payload = b"[%b]" % b",".join(first.values())
-    if holds_nul(payload):
-        raise ValueError("a text has a NUL character")
-    return payload, heads
+    texts = list(first.values())
+    if not texts:
+        return b"[]", heads
+    texts[0] = b"[" + texts[0]
+    texts[-1] += b"]"
+    return b",".join(
+        texts
+    ), heads  # the only copy of all: each takes the interpreter from the other threads for as long
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from accounting.money.spool import END, FINAL, OPENING, remove_folder, segments_
 from gateway_project.telemetry import logger
 
 MOST = 2000  # finals in one batch
-_CHUNK = 4 << 20
+_CHUNK = 1 << 20  # bytes that are read at once; what is done with all of them at once stops the event loop for as long
 _TAKEN = ".replay"
 log = logger(__name__)
 _decoder = msgspec.json.Decoder(Entry)
