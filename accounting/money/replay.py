@@ -12,12 +12,13 @@ from pathlib import Path
 import msgspec
 
 from accounting.money.entry import Entry, Head
-from accounting.money.slices import LIGHT, sliced
+from accounting.money.slices import pause, sliced
 from accounting.money.spool import END, FINAL, OPENING, remove_folder, segments_of, take_lock
 from gateway_project.telemetry import logger
 
 MOST = 2000  # finals in one batch
-_CHUNK = 1 << 20  # bytes that are read at once; what is done with all of them at once stops the event loop for as long
+BATCH_BYTES = 1 << 20  # of lines after which a batch is closed
+_CHUNK = 128 << 10  # bytes that are read at once; while they are taken apart, the event loop waits
 _TAKEN = ".replay"
 log = logger(__name__)
 _decoder = msgspec.json.Decoder(Entry)
@@ -124,37 +125,45 @@ class SegmentReader:
 
     def read(self) -> Batch:
         """The next whole lines, at most `MOST` finals among them. A line that is not whole yet, or torn, is not read."""
-        size, data = _CHUNK, b""
-        while b"\n" not in data:
-            data = os.pread(self._descriptor, size, self.position)
-            if len(data) < size:
+        lines: list[bytes] = []
+        strange: list[bytes] = []
+        openings: list[bytes] = []
+        position, more = self.position, True
+        while more and len(lines) < MOST and position < self.position + BATCH_BYTES:
+            pieces, more = self._pieces(position)
+            for line in pieces:
+                position += len(line)
+                if line.startswith(OPENING):
+                    openings.append(line)  # read only when their process has died
+                elif line.startswith(FINAL):
+                    lines.append(line)
+                else:
+                    strange.append(line)
+                if len(lines) == MOST:
+                    more = True
+                    break
+            if more:
+                pause()
+        return Batch(lines, strange, openings, position, more)
+
+    def _pieces(self, position: int) -> tuple[list[bytes], bool]:
+        """Some whole lines from there on, and whether something may follow."""
+        size = _CHUNK
+        while True:
+            data = os.pread(self._descriptor, size, position)
+            if len(data) < size or b"\n" in data:
                 break
             size *= 2
-        return _batch(data[: data.rfind(b"\n") + 1], self.position, more=len(data) == size)
+        pieces = data.splitlines(keepends=True)
+        while pieces and not pieces[-1].endswith(b"\n"):
+            pieces.pop()
+        return pieces, len(data) == size
 
     def done(self, batch: Batch) -> None:
         self.position = batch.end
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-
-def _batch(data: bytes, position: int, *, more: bool) -> Batch:
-    lines: list[bytes] = []
-    strange: list[bytes] = []
-    openings: list[bytes] = []
-    for line in chain.from_iterable(sliced(data.splitlines(keepends=True), LIGHT)):
-        position += len(line)
-        if line.startswith(OPENING):
-            openings.append(line)  # read only when their process has died
-        elif line.startswith(FINAL):
-            lines.append(line)
-        else:
-            strange.append(line)
-        if len(lines) == MOST:
-            more = True
-            break
-    return Batch(lines, strange, openings, position, more)
 
 
 def decode(line: bytes, kind: bytes) -> Entry | None:
@@ -224,7 +233,7 @@ def _whole_segment(path: Path, unfinished: dict[str, Entry]) -> Iterator[Batch]:
                 else:
                     unfinished[opening.request_id] = opening
             # An opening never follows its final, so the order between the two is lost safely.
-            for line in batch.lines:
+            for line in chain.from_iterable(sliced(batch.lines)) if unfinished else ():
                 unfinished.pop(_id_of(line), None)
             yield replace(batch, strange=strange)
             reader.done(batch)

@@ -20,5 +20,10 @@ def sliced(items: Sequence[Item], size: int = SLICE) -> Iterator[Sequence[Item]]
     """The items in slices, with a pause between two of them."""
     for start in range(0, len(items), size):
         if start:
-            time.sleep(_PAUSE)
+            pause()
         yield items[start : start + size]
+
+
+def pause() -> None:
+    """Lets the process's other threads run."""
+    time.sleep(_PAUSE)
