@@ -112,6 +112,9 @@ class GuardedConnection(HttpToolsProtocol):
         if isinstance(self.app, Refusal) or self._guard.retiring:
             self._end_with(_LARGE_HEAD if self._is_large() else _NO_SOCKET)
             return
+        outlet = cast(Outlet, self.transport)
+        outlet.send()
+        self.transport = outlet.transport  # nobody sends what is held when the other side ends a websocket
         super().handle_websocket_upgrade()
 
     def eof_received(self) -> None:

@@ -12,20 +12,21 @@ from weakref import WeakKeyDictionary
 TOGETHER = 3  # connections; if a turn had fewer, waiting for its end was not worth it
 ALONE = 64  # pieces that then go out at once, before it is tried again
 MOST_HELD = 16  # connections that wait for the end of a turn, which may be long
-HELD_BYTES = 128 * 1024  # of one piece; a longer one goes out at once
-MOST_BYTES = 1024 * 1024  # of all pieces
+HELD_BYTES = 128 * 1024  # of one connection; more goes out at once
+MOST_BYTES = 1024 * 1024  # of all connections, roughly
 Data = bytes | memoryview
 
 
 class Outbox:
     """One of an event loop. `holding`: something waits to be sent; then `send` it before more is read."""
 
-    __slots__ = ("_at_once", "_bytes", "_loop", "_outlets", "holding")
+    __slots__ = ("_at_once", "_bytes", "_due", "_outlets", "_sent", "holding")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._outlets: list[Outlet] = []
         self._bytes = self._at_once = 0
+        self._sent = 0  # connections of this turn
+        self._due = False
         self.holding = False
 
     def holds(self, size: int) -> bool:
@@ -36,9 +37,10 @@ class Outbox:
         return size <= HELD_BYTES
 
     def add(self, outlet: "Outlet", size: int) -> None:
-        if not self.holding:
-            self.holding = True
-            self._loop.call_soon(self.send)
+        self.holding = True
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._turn_over)
         self._outlets.append(outlet)
         self._bytes += size
         if len(self._outlets) >= MOST_HELD or self._bytes >= MOST_BYTES:
@@ -49,28 +51,38 @@ class Outbox:
         outlets, self._outlets = self._outlets, []
         self._bytes = 0
         self.holding = False
-        if len(outlets) < TOGETHER and outlets:
-            self._at_once = ALONE
+        self._sent += len(outlets)
         for outlet in outlets:
             try:
                 outlet.send()
             except Exception as error:  # noqa: BLE001 - one that has just ended must not keep the others waiting
-                self._loop.call_exception_handler({"message": "a connection cannot be written to", "exception": error})
+                context = {"message": "a connection cannot be written to", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _turn_over(self) -> None:
+        self._due = False
+        self.send()
+        if self._sent < TOGETHER:
+            self._at_once = ALONE
+        self._sent = 0
 
 
 class Outlet:
     """A transport that may hold what is written until the end of the turn. Order and ends are kept: what was written before
-    `close` is sent, and what was not sent at an `abort` never is. While nothing is `held`, `write_at_once` may be used."""
+    `close` is sent, and what was not sent at an `abort` never is. While nothing is `held`, `write_at_once` may be used.
+    `transport` is what it stands before."""
 
     __slots__ = (
-        "_transport", "get_extra_info", "held", "is_closing", "outbox", "pause_reading", "resume_reading", "write_at_once",
+        "_size", "get_extra_info", "held", "is_closing", "outbox", "pause_reading", "resume_reading", "transport",
+        "write_at_once",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self.outbox = outbox
-        self._transport = transport
+        self.transport = transport
         self.write_at_once = transport.write
         self.held: list[Data] | None = None
+        self._size = 0  # bytes that are held
         self.is_closing = transport.is_closing
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
@@ -80,10 +92,10 @@ class Outlet:
         size = len(data)
         if self.held is not None:
             self.held.append(data)
-            if size > HELD_BYTES:
-                self.send()
+            self._more(size)
         elif self.outbox.holds(size):
             self.held = [data]
+            self._size = size
             self.outbox.add(self, size)
         else:
             self.write_at_once(data)
@@ -92,13 +104,19 @@ class Outlet:
         size = sum(map(len, pieces))
         if self.held is not None:
             self.held += pieces
-            if size > HELD_BYTES:
-                self.send()
+            self._more(size)
         elif self.outbox.holds(size):
             self.held = list(pieces)
+            self._size = size
             self.outbox.add(self, size)
         else:
-            self._transport.writelines(pieces)
+            self.transport.writelines(pieces)
+
+    def _more(self, size: int) -> None:
+        """Only the transport itself says that the other side does not read: it has to be given what grows."""
+        self._size += size
+        if self._size > HELD_BYTES:
+            self.send()
 
     def send(self) -> None:
         """Sends what is held, if the connection is still there."""
@@ -108,25 +126,22 @@ class Outlet:
         if len(held) == 1:
             self.write_at_once(held[0])
         else:
-            self._transport.writelines(held)
+            self.transport.writelines(held)
 
     def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size() + sum(map(len, self.held or ()))
+        return self.transport.get_write_buffer_size() + (self._size if self.held is not None else 0)
 
     def write_eof(self) -> None:
         self.send()
-        self._transport.write_eof()
+        self.transport.write_eof()
 
     def close(self) -> None:
         self.send()
-        self._transport.close()
+        self.transport.close()
 
     def abort(self) -> None:
         self.held = None
-        self._transport.abort()
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._transport.set_protocol(protocol)
+        self.transport.abort()
 
 
 _outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
@@ -136,5 +151,5 @@ def outbox_of(loop: asyncio.AbstractEventLoop) -> Outbox:
     """The outbox of an event loop."""
     found = _outboxes.get(loop)
     if found is None:
-        found = _outboxes[loop] = Outbox(loop)
+        found = _outboxes[loop] = Outbox()
     return found

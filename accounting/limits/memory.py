@@ -253,7 +253,9 @@ class MemoryCounters:
             if line.slot:
                 self._slots[line.key] = state.used
             else:
-                self._windows[line.key].add(want, now)
+                (self._windows.get(line.key) or self._new_window(line.key, now)).add(
+                    want, now
+                )  # it may be swept by now
 
     def _free(self, ticket: str) -> bool:
         held = self._tickets.pop(ticket, None)

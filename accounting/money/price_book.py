@@ -81,7 +81,7 @@ class PriceRow:
     geo: Mapping[str, Decimal] = field(default_factory=dict)
     web_search_per_1000: Decimal = Decimal(10)
     shipped: bool = False
-    _tariffs: dict[tuple[str, Decimal, Decimal], Tariff] = field(default_factory=dict)
+    _tariffs: dict[tuple[str, Decimal, Decimal], Tariff] = field(init=False, default_factory=dict)
 
     def fits(self, provider: str, model: str) -> bool:
         """A shipped row is for every spelling of its model, an administrator's for the ids that its pattern fits."""

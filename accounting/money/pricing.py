@@ -64,16 +64,16 @@ def price_usage(
     The first line is the answer's own. A price that is not known is the book's `unknown`, whose id is None.
     """
     calls = _calls(usage) if usage.iterations else (_Call(MESSAGE, "", _counts(usage)),)
-    lines: dict[tuple[str, str, str], _Priced] = {}
+    lines: dict[tuple[str, str, PriceRow, str], _Priced] = {}
     for call in calls:
         row = _row(call, usage, provider, model, at, book)
         band, rates = _rates(row, call.prompt, usage.speed)
         named = call.model or model
         kind_ = kind if call.kind == MESSAGE else call.kind
-        priced = lines.get((kind_, named, band))
+        priced = lines.get((kind_, named, row, band))
         if priced is None:
             line = Line(len(lines), kind_, attempt, provider, named)
-            priced = lines[kind_, named, band] = _Priced(line, _tariff(row, band, rates, usage, regional))
+            priced = lines[kind_, named, row, band] = _Priced(line, _tariff(row, band, rates, usage, regional))
         priced.add(call.counts)
     first = True
     for priced in lines.values():

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from accounting.limits import memory
 from accounting.limits.counters import WINDOW, Seed, Settlement, Verdict, Wish
 from accounting.limits.terms import CONCURRENT_REQUESTS, INPUT_TOKENS, REQUESTS
-from tests.limits.conftest import Both, budget_line, plan, rate_line
+from tests.limits.conftest import Both, Clock, budget_line, plan, rate_line
 
 SPENT = [("b:1:0", 86_400)]
 
@@ -210,3 +211,15 @@ async def test_any_number_of_tickets_is_renewed(both: Both, tickets: int) -> Non
         both.clock.seconds(30)
         await both.counters.renew(names)
     assert (await both.counters.admit("last", plan(slot), Wish())).rates[0].used == tickets + 1
+
+
+async def test_windows_that_are_swept_to_make_room_are_there_when_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An empty window may be dropped for another one of the same request."""
+    monkeypatch.setattr(memory, "MOST_COUNTERS", 1)
+    counters = memory.MemoryCounters(Clock())
+    lines = plan(rate_line(REQUESTS, 5, "one"), rate_line(REQUESTS, 5, "two"))
+    decision = await counters.admit("t", lines, Wish())
+    assert decision.passed
+    assert list(counters.used(lines.rates)) == [1, 1]

@@ -89,6 +89,20 @@ def test_lines_name_their_model_and_kind() -> None:
     ]
 
 
+def test_calls_of_one_kind_that_have_different_prices_are_lines_of_their_own() -> None:
+    """One names the model that was asked for, the other none: then it is the model that has answered."""
+    iterations = [
+        {"type": "message", "input_tokens": 10, "output_tokens": 0},
+        {"type": "compaction", "input_tokens": 1000, "output_tokens": 0},
+        {"type": "compaction", "input_tokens": 1000, "output_tokens": 0, "model": "claude-plain-1"},
+    ]
+    usage = used({"input_tokens": 10, "output_tokens": 0, "iterations": iterations}, model="claude-second-1")
+    lines = [line for line in price_usage(usage, "a", "claude-plain-1", NOW, BOOK) if line.kind == "compaction"]
+    assert len({(line.price or {})["id"] for line in lines}) == 2
+    for line in lines:
+        assert line.cost_usd == Decimal(line.tokens_input) * Decimal((line.price or {})["input"]) / 1_000_000
+
+
 # Which model's price
 
 

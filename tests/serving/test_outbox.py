@@ -1,7 +1,9 @@
 """What one turn of the event loop sends goes out together, in order, and is never lost to an end that comes after it."""
 
 import asyncio
-from typing import cast
+import gc
+import weakref
+from typing import Any, cast
 
 import pytest
 
@@ -55,7 +57,7 @@ class Scene:
     def __init__(self, count: int = TOGETHER + 1) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.wires = [Wire(str(number), self.sent) for number in range(count)]
-        self.outbox = Outbox(asyncio.get_running_loop())
+        self.outbox = Outbox()
         self.outlets = [Outlet(cast(asyncio.Transport, wire), self.outbox) for wire in self.wires]
 
 
@@ -92,6 +94,29 @@ async def test_a_long_turn_does_not_hold_the_first_ones_for_all_of_it() -> None:
     assert len(scene.sent) == MOST_HELD
     await asyncio.sleep(0)
     assert len(scene.sent) == MOST_HELD + 1
+
+
+@pytest.mark.parametrize("count", [TOGETHER, MOST_HELD, MOST_HELD + 1, 2 * MOST_HELD + 1])
+async def test_a_turn_of_any_number_of_connections_is_held_again_and_again(count: int) -> None:
+    """What is left over after sixteen is no lonely turn."""
+    scene = Scene(count)
+    for _ in range(20):
+        for outlet in scene.outlets:
+            outlet.write(b"a")
+            assert outlet.held is not None or len(scene.sent) >= MOST_HELD
+        await asyncio.sleep(0)
+        assert len(scene.sent) == count
+        scene.sent.clear()
+
+
+async def test_many_small_pieces_of_one_connection_reach_its_transport() -> None:
+    """It alone knows when the other side does not read."""
+    scene = Scene()
+    for _ in range(100):
+        scene.outlets[0].write(b"x" * 4096)
+        assert scene.outlets[0].get_write_buffer_size() <= HELD_BYTES
+    scene.outlets[1].writelines([b"x" * HELD_BYTES, b"y"])
+    assert sum(len(data) for _, data in scene.sent) > 3 * HELD_BYTES
 
 
 async def test_much_is_not_held() -> None:
@@ -153,9 +178,16 @@ async def test_what_is_held_counts_as_not_sent() -> None:
     assert scene.outlets[0].get_write_buffer_size() == 0
 
 
-async def test_an_event_loop_has_one_outbox() -> None:
+async def test_an_event_loop_has_one_outbox_and_is_not_kept_by_it() -> None:
     loop = asyncio.get_running_loop()
     assert outbox_of(loop) is outbox_of(loop)
+    other = asyncio.new_event_loop()
+    outbox_of(other)
+    other.close()
+    kept = weakref.ref(other)
+    del other
+    gc.collect()
+    assert kept() is None
 
 
 async def test_a_client_that_ends_its_side_gets_the_answer_that_was_held_for_it() -> None:
@@ -170,3 +202,38 @@ async def test_a_client_that_ends_its_side_gets_the_answer_that_was_held_for_it(
         outlet.write(b"answer")
     connection.eof_received()
     assert len(scene.sent) == len(scene.outlets)
+
+
+async def test_a_websocket_whose_client_ends_its_side_gets_what_was_said_to_it() -> None:
+    """The protocol that takes over does not send what is held when the end comes, and the transport closes itself."""
+    import socket
+
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    from routing.connections import Guard, GuardedConnection
+    from routing.serving import Limits
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "last words"})
+        await receive()
+
+    config = uvicorn.Config(application, log_config=None, ws="websockets-sansio", lifespan="off")
+    config.load()
+    loop, state, guard = asyncio.get_running_loop(), ServerState(), Guard(Limits())
+    made = await loop.create_server(
+        lambda: GuardedConnection(guard, config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    async with made:
+        reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname()[:2])
+        writer.write(
+            b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+        )
+        writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        said = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    assert said.startswith(b"HTTP/1.1 101")
+    assert b"last words" in said
