@@ -30,7 +30,8 @@ MOST_KNOWN = 50_000  # counters of which the last amount is remembered
 CAUGHT_UP_WITHIN = 0.25  # seconds
 MOST_AT_ONCE = 16  # decisions that are asked of Redis at a time
 BATCH = 200
-AWAY = (RedisError, OSError, TimeoutError)
+# uvloop says RuntimeError where a connection is written to that has just been reset; redis-py lets it pass.
+AWAY = (RedisError, OSError, TimeoutError, RuntimeError)
 
 log = logger(__name__)
 

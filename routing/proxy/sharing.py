@@ -19,8 +19,8 @@ from typing import Any, cast
 from redis import asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
+from accounting.limits.shared import AWAY
 from gateway_project.endings import end
 from gateway_project.telemetry import logger
 from routing.health import Health, Key, News
@@ -76,7 +76,7 @@ class Sharing:
             return bool(
                 await self._client.set(f"{self._lock}:check:{digest}", self._process, nx=True, px=int(1000 * seconds))
             )
-        except (RedisError, OSError):
+        except AWAY:
             return True
 
     def _told(self, news: News) -> None:
@@ -96,14 +96,14 @@ class Sharing:
                             log.info("Redis is back: the state of targets is shared again")
                         away = False
                         await self._serve(subscription)
-                except (RedisError, OSError) as error:
+                except AWAY as error:
                     if not away:
                         text = "Redis is away: each process goes by what it sees of its targets itself"
                         log.error(text, error=str(error)[:300])
                     away = True
                 await asyncio.sleep(PAUSE)
         finally:
-            with suppress(RedisError, OSError):
+            with suppress(*AWAY):
                 await self._client.aclose()
 
     async def _serve(self, subscription: Any) -> None:

@@ -194,3 +194,19 @@ async def test_stopping_without_redis_does_not_hang(make: Make, cable: Cable, bo
     begin = time.monotonic()
     await counters.stop()
     assert time.monotonic() - begin < 3
+
+
+async def test_a_connection_that_is_reset_while_it_is_written_to_is_a_loss_like_any_other(
+    make: Make, books: RedisBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop says so in words of its own."""
+
+    async def breaks(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    counters = make()
+    await counters.start()
+    monkeypatch.setattr(RedisCounters, "admit", breaks)
+    with pytest.raises(CountersLost):
+        await counters.admit("a", plan(budget_line()), Wish())
+    assert counters.away
