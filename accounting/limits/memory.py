@@ -104,7 +104,7 @@ class MemoryCounters:
         with self._lock:
             now = self._clock()
             self._expire(now)
-            wants = [wanted(line, wish) if line.of_tokens else 1 for line in plan.rates]
+            wants = [wanted(line, wish) for line in plan.rates]
             budgets = self._look(plan.budgets, wish)
             rates = self._look_at(plan.rates, wants, now)
             passed = True
